@@ -1,0 +1,1 @@
+"""The three DPR models as Keras layers, and their PyTorch twins."""

@@ -1,0 +1,298 @@
+"""BERT without its pooler, as plain Keras layers in `keras.ops`: embeddings, attention, block, encoder.
+
+The variables' paths are the contract with `dpr_tf.weights.names`: every layer has an explicit name and is built inside
+its parent's `build`. This module knows no files, no text and no checkpoint names.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+from dpr_tf.config import DPRConfig
+from dpr_tf.models.activations import FUNCTIONS
+
+_SKIP = contextvars.ContextVar("skip_initialisation", default=False)
+
+
+@contextlib.contextmanager
+def skip_initialisation():
+    """Weights made inside are zeros instead of random numbers: a checkpoint is about to overwrite them."""
+    token = _SKIP.set(True)
+    try:
+        yield
+    finally:
+        _SKIP.reset(token)
+
+
+class WeightInitializer(keras.initializers.TruncatedNormal):
+    """BERT's truncated normal of standard deviation `initializer_range`; zeros under `skip_initialisation`."""
+
+    def __call__(self, shape, dtype=None):
+        return ops.zeros(shape, dtype) if _SKIP.get() else super().__call__(shape, dtype)
+
+
+def weight_initializer(config: DPRConfig) -> WeightInitializer:
+    """A fresh initializer: sharing one among variables would give equal values for equal shapes."""
+    return WeightInitializer(stddev=config.initializer_range)
+
+
+class DrawnSeed(keras.random.SeedGenerator):
+    """A seed that was drawn before: gives the same dropout when a block is computed again for its gradient."""
+
+    def __init__(self, seed):
+        self.seed = seed
+
+    def next(self, ordered=True):
+        return self.seed
+
+
+def lowest(dtype: str) -> float:
+    """The lowest finite number of a float dtype, which masks attention scores as PyTorch does.
+
+    Adding it to every score of a row leaves them all equal: a row with nothing to attend to attends to everything.
+    """
+    return float(np.finfo(np.float16).min) if dtype == "float16" else -3.3895314e38 if dtype == "bfloat16" else float(np.finfo(dtype).min)
+
+
+class TokenEmbedding(keras.layers.Embedding):
+    """An embedding table that refuses negative ids, as TensorFlow's gather does, instead of counting from the end."""
+
+    def call(self, inputs):
+        return super().call(ops.where(inputs < 0, self.input_dim, inputs))
+
+
+class Embeddings(keras.layers.Layer):
+    """Word, position and token type embeddings, summed, normalised, dropped out: [batch, tokens] -> [batch, tokens, hidden]."""
+
+    def __init__(self, config: DPRConfig, **kwargs):
+        super().__init__(**kwargs)
+        self.config = config
+        self.word_embeddings = self._table(config.vocab_size, "word_embeddings")
+        self.position_embeddings = self._table(config.max_position_embeddings, "position_embeddings")
+        self.token_type_embeddings = self._table(config.type_vocab_size, "token_type_embeddings")
+        self.LayerNorm = layer_norm(config, self.dtype_policy)
+        self.dropout = keras.layers.Dropout(config.hidden_dropout_prob, dtype=self.dtype_policy)
+
+    def _table(self, rows: int, name: str) -> TokenEmbedding:
+        return TokenEmbedding(
+            rows, self.config.hidden_size, embeddings_initializer=weight_initializer(self.config), name=name, dtype=self.dtype_policy
+        )
+
+    def build(self, input_shape=None):
+        for table in (self.word_embeddings, self.position_embeddings, self.token_type_embeddings):
+            table.build()
+        self.LayerNorm.build((None, None, self.config.hidden_size))
+        self.built = True
+
+    def resize_words(self, rows: int) -> None:
+        """Replaces the word table by one of `rows` rows; rows that both have keep their values."""
+        old = self.word_embeddings
+        new = self._table(rows, "word_embeddings")
+        # Keras locks a built layer's children, and has no public way to exchange one.
+        self._tracker.unlock()
+        self.word_embeddings = new
+        self._tracker.lock()
+        with keras.name_scope(self.path):
+            new.build()
+        kept = min(rows, old.input_dim)
+        new.embeddings.assign(ops.concatenate([old.embeddings[:kept], new.embeddings[kept:]], axis=0))
+
+    def call(self, input_ids=None, token_type_ids=None, inputs_embeds=None, training=False):
+        if inputs_embeds is None:
+            inputs_embeds = self.word_embeddings(input_ids)
+        shape = ops.shape(inputs_embeds)
+        states = inputs_embeds
+        if self.config.position_embedding_type == "absolute":
+            states = states + ops.expand_dims(self.position_embeddings(ops.arange(shape[1], dtype="int32")), 0)
+        if token_type_ids is None:
+            # Row 0 for every token; a slice instead of a lookup.
+            states = states + ops.cast(self.token_type_embeddings.embeddings[:1], self.compute_dtype)
+        else:
+            states = states + self.token_type_embeddings(token_type_ids)
+        return self.dropout(self.LayerNorm(states), training=training)
+
+
+class SelfAttention(keras.layers.Layer):
+    """Multi-head self-attention with its output projection, residual and LayerNorm (Vaswani et al. 2017).
+
+    Relative position types add query-distance products ("relative_key", Shaw et al. 2018) and key-distance products as
+    well ("relative_key_query", Huang et al. 2020) to the scores.
+    """
+
+    def __init__(self, config: DPRConfig, **kwargs):
+        super().__init__(**kwargs)
+        self.config = config
+        self.heads = config.num_attention_heads
+        self.head_size = config.hidden_size // self.heads
+        self.query = dense(config, config.hidden_size, "query", self.dtype_policy)
+        self.key = dense(config, config.hidden_size, "key", self.dtype_policy)
+        self.value = dense(config, config.hidden_size, "value", self.dtype_policy)
+        self.output_dense = dense(config, config.hidden_size, "output", self.dtype_policy)
+        self.LayerNorm = layer_norm(config, self.dtype_policy)
+        self.distance_embedding = None
+        if config.position_embedding_type != "absolute":
+            self.distance_embedding = keras.layers.Embedding(
+                2 * config.max_position_embeddings - 1,
+                self.head_size,
+                embeddings_initializer=weight_initializer(config),
+                name="distance_embedding",
+                dtype=self.dtype_policy,
+            )
+
+    def build(self, input_shape=None):
+        shape = (None, None, self.config.hidden_size)
+        for layer in (self.query, self.key, self.value, self.output_dense, self.LayerNorm):
+            layer.build(shape)
+        if self.distance_embedding is not None:
+            self.distance_embedding.build()
+        self.built = True
+
+    def _split_heads(self, states):
+        shape = ops.shape(states)
+        states = ops.reshape(states, (shape[0], shape[1], self.heads, self.head_size))
+        return ops.transpose(states, (0, 2, 1, 3))  # [B, L, hidden] -> [B, heads, L, head]
+
+    def _relative_scores(self, query, key):
+        length = ops.shape(query)[2]
+        position = ops.arange(length, dtype="int32")
+        distance = ops.expand_dims(position, 1) - ops.expand_dims(position, 0)
+        table = self.distance_embedding(distance + self.config.max_position_embeddings - 1)  # [L, L, head]
+        scores = ops.einsum("bhld,lrd->bhlr", query, table)
+        if self.config.position_embedding_type == "relative_key_query":
+            scores = scores + ops.einsum("bhrd,lrd->bhlr", key, table)
+        return scores
+
+    def call(self, states, mask_scores, seeds=None):
+        """Attends.
+
+        Args:
+            states: float [B, L, hidden].
+            mask_scores: float [B, 1, 1 or L, L], added to the scores: 0 to attend, the lowest float to ignore.
+            seeds: two dropout seeds (probabilities, output), or None for no dropout.
+
+        Returns:
+            states [B, L, hidden] and probabilities [B, heads, L, L], after dropout as in PyTorch.
+        """
+        query, key, value = (self._split_heads(layer(states)) for layer in (self.query, self.key, self.value))
+        scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))  # [B, heads, L, L]
+        if self.distance_embedding is not None:
+            scores = scores + self._relative_scores(query, key)
+        scores = scores * (1.0 / math.sqrt(self.head_size))
+        scores = scores + mask_scores
+        # Over a single token the softmax is one, and Keras warns of it.
+        probabilities = ops.ones_like(scores) if scores.shape[-1] == 1 else ops.softmax(scores, axis=-1)
+        probabilities = dropout(probabilities, self.config.attention_probs_dropout_prob, seeds and seeds[0])
+        context = ops.transpose(ops.matmul(probabilities, value), (0, 2, 1, 3))  # [B, heads, L, head] -> [B, L, heads, head]
+        output = self.output_dense(ops.reshape(context, ops.shape(states)))
+        output = dropout(output, self.config.hidden_dropout_prob, seeds and seeds[1])
+        return self.LayerNorm(output + states), probabilities
+
+
+class Block(keras.layers.Layer):
+    """Self-attention and the two-layer feed-forward network, each with residual and LayerNorm after it."""
+
+    def __init__(self, config: DPRConfig, **kwargs):
+        super().__init__(**kwargs)
+        self.config = config
+        self.attention = SelfAttention(config, name="attention", dtype=self.dtype_policy)
+        self.intermediate = dense(
+            config, config.intermediate_size, "intermediate", self.dtype_policy, activation=FUNCTIONS[config.hidden_act]
+        )
+        self.output_dense = dense(config, config.hidden_size, "output", self.dtype_policy)
+        self.LayerNorm = layer_norm(config, self.dtype_policy)
+
+    def build(self, input_shape=None):
+        shape = (None, None, self.config.hidden_size)
+        self.attention.build(shape)
+        self.intermediate.build(shape)
+        self.output_dense.build((None, None, self.config.intermediate_size))
+        self.LayerNorm.build(shape)
+        self.built = True
+
+    def call(self, states, mask_scores, seeds=None):
+        """States [B, L, hidden] -> states [B, L, hidden] and attention probabilities [B, heads, L, L]."""
+        states, probabilities = self.attention(states, mask_scores, seeds=seeds and seeds[:2])
+        output = self.output_dense(self.intermediate(states))
+        output = dropout(output, self.config.hidden_dropout_prob, seeds and seeds[2])
+        return self.LayerNorm(output + states), probabilities
+
+
+class Encoder(keras.layers.Layer):
+    """The stack of blocks."""
+
+    def __init__(self, config: DPRConfig, **kwargs):
+        super().__init__(**kwargs)
+        self.config = config
+        self.gradient_checkpointing = False
+        self.seed_generator = keras.random.SeedGenerator()
+        self.layer = [Block(config, name=f"layer_{n}", dtype=self.dtype_policy) for n in range(config.num_hidden_layers)]
+
+    def build(self, input_shape=None):
+        for block in self.layer:
+            block.build()
+        self.built = True
+
+    def call(self, states, mask_scores, training=False):
+        """Returns the last states, the states before the first and after each block, and each block's attentions."""
+        hidden_states, attentions = [states], []
+        for block in self.layer:
+            # Drawn here, outside of what may be recomputed, so that both computations drop the same units.
+            seeds = [self.seed_generator.next() for _ in range(3)] if training else None
+            run = keras.remat(block) if training and self.gradient_checkpointing else block
+            states, probabilities = run(states, mask_scores, seeds)
+            hidden_states.append(states)
+            attentions.append(probabilities)
+        return states, tuple(hidden_states), tuple(attentions)
+
+
+class Bert(keras.layers.Layer):
+    """Embeddings and encoder: ids to states."""
+
+    def __init__(self, config: DPRConfig, **kwargs):
+        super().__init__(**kwargs)
+        self.config = config
+        self.embeddings = Embeddings(config, name="embeddings", dtype=self.dtype_policy)
+        self.encoder = Encoder(config, name="encoder", dtype=self.dtype_policy)
+
+    def build(self, input_shape=None):
+        self.embeddings.build()
+        self.encoder.build()
+        self.built = True
+
+    def call(self, input_ids=None, attention_mask=None, token_type_ids=None, inputs_embeds=None, training=False):
+        """Computes states.
+
+        Args:
+            input_ids: int [B, L], or None with `inputs_embeds` float [B, L, hidden].
+            attention_mask: number or bool [B, L] or [B, L, L], 1 to attend and 0 to ignore.
+            token_type_ids: int [B, L]; None means zeros.
+
+        Returns:
+            Last states [B, L, hidden], tuple of all states, tuple of attention probabilities [B, heads, L, L].
+        """
+        states = self.embeddings(input_ids, token_type_ids, inputs_embeds, training=training)
+        mask = ops.expand_dims(ops.cast(attention_mask, self.compute_dtype), 1)  # [B, 1, (L,) L]
+        if len(attention_mask.shape) == 2:
+            mask = ops.expand_dims(mask, 1)
+        return self.encoder(states, (1.0 - mask) * lowest(self.compute_dtype), training=training)
+
+
+def dense(config: DPRConfig, units: int, name: str, dtype, activation=None) -> keras.layers.Dense:
+    """A Dense layer with BERT's initialisation."""
+    return keras.layers.Dense(units, activation=activation, kernel_initializer=weight_initializer(config), name=name, dtype=dtype)
+
+
+def layer_norm(config: DPRConfig, dtype) -> keras.layers.LayerNormalization:
+    """A LayerNormalization with the configuration's epsilon (Keras's own default is 1e-3)."""
+    return keras.layers.LayerNormalization(epsilon=config.layer_norm_eps, name="LayerNorm", dtype=dtype)
+
+
+def dropout(x, rate: float, seed):
+    """Drops units of `x` with a seed drawn before; no dropout without one."""
+    return x if seed is None or rate == 0.0 else keras.random.dropout(x, rate, seed=DrawnSeed(seed))
