@@ -103,9 +103,17 @@ class Embeddings(keras.layers.Layer):
         kept = min(rows, old.input_dim)
         new.embeddings.assign(ops.concatenate([old.embeddings[:kept], new.embeddings[kept:]], axis=0))
 
+    def _check_shape(self, shape: tuple) -> None:
+        limit, width = self.config.max_position_embeddings, self.config.hidden_size
+        if shape[1] is not None and shape[1] > limit:
+            raise ValueError(f"The inputs are {shape[1]} tokens long; this model takes at most {limit} (max_position_embeddings): truncate.")
+        if shape[2] != width:
+            raise ValueError(f"inputs_embeds must be [batch, tokens, {width}] (hidden_size), got the shape {shape}.")
+
     def call(self, input_ids=None, token_type_ids=None, inputs_embeds=None, training=False):
         if inputs_embeds is None:
             inputs_embeds = self.word_embeddings(input_ids)
+        self._check_shape(tuple(inputs_embeds.shape))
         shape = ops.shape(inputs_embeds)
         states = inputs_embeds
         if self.config.position_embedding_type == "absolute":

@@ -74,6 +74,8 @@ def bind(names: Sequence[str], given: dict[str, Any]) -> dict[str, Any]:
     first = given.get("input_ids")
     bound: dict[str, Any] = {**dict.fromkeys(names), **given, "input_ids": None, **_unpack(names, first)}
     ids, embeds = bound["input_ids"], bound["inputs_embeds"]
+    if embeds is not None:
+        _check_embeds(names, embeds)
     if ids is not None and embeds is not None:
         raise ValueError("You cannot specify both input_ids and inputs_embeds at the same time: leave one out.")
     if ids is None and embeds is None:
@@ -194,13 +196,20 @@ def _integers(name: str, value: Any) -> Any:
     return ops.cast(value, "int32")
 
 
+def _check_embeds(names: Sequence[str], embeds: Any) -> None:
+    dtype = keras.backend.standardize_dtype(embeds.dtype)
+    if "float" not in dtype or len(embeds.shape) != 3:
+        remedy = "" if "token_type_ids" in names else "; the third input of a reader is inputs_embeds, it takes no token_type_ids"
+        raise ValueError(
+            f"inputs_embeds must be float [batch, tokens, hidden_size], got {dtype} of the shape {tuple(embeds.shape)}{remedy}."
+        )
+
+
 def _check_shapes(bound: dict[str, Any]) -> None:
     main = "input_ids" if bound["input_ids"] is not None else "inputs_embeds"
-    rank = 2 if main == "input_ids" else 3
     shape = tuple(bound[main].shape)
-    if len(shape) != rank:
-        form = "[batch, tokens]" if rank == 2 else "[batch, tokens, hidden_size]"
-        raise ValueError(f"{main} must be {form}, got the shape {shape}.")
+    if main == "input_ids" and len(shape) != 2:
+        raise ValueError(f"input_ids must be [batch, tokens], got the shape {shape}.")
     for name, ranks in (("attention_mask", (2, 3)), ("token_type_ids", (2,))):
         value = bound.get(name)
         if value is None:
