@@ -30,10 +30,9 @@ class ModelOutput(OrderedDict):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
         name = type(self).__name__
-        if len(args) == 1 and not kwargs and (pairs := _pairs(args[0])) is not None:
-            # tf.nest and copy rebuild a mapping from its items.
-            values = pairs
-        else:
+        # tf.nest and copy rebuild a mapping from its items.
+        values = _pairs(args[0]) if len(args) == 1 and not kwargs else None
+        if values is None:
             if len(args) > len(self.fields):
                 raise TypeError(f"{name} takes at most {len(self.fields)} values, got {len(args)}: its fields are {self.fields}")
             values = dict(zip(self.fields, args, strict=False))

@@ -92,16 +92,19 @@ class Embeddings(keras.layers.Layer):
 
     def resize_words(self, rows: int) -> None:
         """Replaces the word table by one of `rows` rows; rows that both have keep their values."""
-        old = self.word_embeddings
-        new = self._table(rows, "word_embeddings")
-        # Keras locks a built layer's children, and has no public way to exchange one.
-        self._tracker.unlock()
-        self.word_embeddings = new
-        self._tracker.lock()
-        with keras.name_scope(self.path):
-            new.build()
-        kept = min(rows, old.input_dim)
-        new.embeddings.assign(ops.concatenate([old.embeddings[:kept], new.embeddings[kept:]], axis=0))
+        table = self.word_embeddings
+        old = ops.convert_to_numpy(table.embeddings)
+        # Keras locks the variables of a built layer, and has no public way to exchange one.
+        table._tracker.unlock()
+        del table._embeddings
+        table.input_dim, table.built = rows, False
+        with contextlib.ExitStack() as scopes:
+            for name in self.path.split("/"):
+                scopes.enter_context(keras.name_scope(name))
+            table.build()
+        table._tracker.lock()
+        kept = min(rows, len(old))
+        table.embeddings.assign(ops.concatenate([old[:kept], table.embeddings[kept:]], axis=0))
 
     def _check_shape(self, shape: tuple) -> None:
         limit, width = self.config.max_position_embeddings, self.config.hidden_size

@@ -17,7 +17,7 @@ from dpr_tf.models import inputs
 from dpr_tf.models.bert import Bert, dense
 from dpr_tf.models.pretrained import PretrainedModel
 from dpr_tf.models.tree import register_outputs
-from dpr_tf.outputs import TF_OUTPUTS, TFDPRContextEncoderOutput, TFDPRQuestionEncoderOutput, TFDPRReaderOutput
+from dpr_tf.outputs import TF_OUTPUTS, ModelOutput, TFDPRContextEncoderOutput, TFDPRQuestionEncoderOutput, TFDPRReaderOutput
 
 register_outputs(TF_OUTPUTS)
 
@@ -171,6 +171,11 @@ class DPRModel(PretrainedModel):
         if ids is None:
             return ops.ones(ops.shape(bound["inputs_embeds"])[:2], dtype=self.compute_dtype)
         return ops.ones_like(ids) if self.default_mask_is_ones else ops.not_equal(ids, self.config.pad_token_id)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Keras's, on outputs as a plain dict, so that `loss` and `y` may be a dict by output name."""
+        y_pred = dict(y_pred) if isinstance(y_pred, ModelOutput) else y_pred
+        return super().compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)
 
     def get_input_embeddings(self) -> keras.layers.Embedding:
         """The word embedding table: int [...] -> float [..., hidden_size]; feed its output as `inputs_embeds`."""

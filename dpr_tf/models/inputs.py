@@ -164,8 +164,9 @@ def _same_lengths(rows: Sequence) -> bool:
 
 def _densify(given: dict[str, Any], pad_token_id: int) -> dict[str, Any]:
     """Pads ragged inputs to the longest row; masks the padding if no mask is given."""
-    ragged = {name: rows for name, value in given.items() if (rows := _ragged_rows(name, value)) is not None}
-    for name, rows in ragged.items():
+    for name, rows in [(name, _ragged_rows(name, value)) for name, value in given.items()]:
+        if rows is None:
+            continue
         width = max((len(row) for row in rows), default=0)
         fill = pad_token_id if name == "input_ids" else 0
         padded = np.full((len(rows), width, *rows[0].shape[1:]), fill, dtype=rows[0].dtype)

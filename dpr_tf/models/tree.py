@@ -25,13 +25,20 @@ def _flatten(record):
     return list(record.values()), tuple(record.keys())
 
 
+def _unflatten(cls, keys, values):
+    record = cls()
+    for key, value in zip(keys, values, strict=True):
+        record[key] = value  # None included: Keras maps outputs to None to remember their structure
+    return record
+
+
 def _register_optree(cls: type) -> None:
     import optree
 
     optree.register_pytree_node(
         cls,
         lambda record: (*_flatten(record), tuple(record.keys())),
-        lambda keys, values: cls(zip(keys, values, strict=True)),
+        lambda keys, values: _unflatten(cls, keys, values),
         namespace="keras",
     )
 
@@ -39,7 +46,7 @@ def _register_optree(cls: type) -> None:
 def _register_jax(cls: type) -> None:
     import jax
 
-    jax.tree_util.register_pytree_node(cls, _flatten, lambda keys, values: cls(zip(keys, values, strict=True)))
+    jax.tree_util.register_pytree_node(cls, _flatten, lambda keys, values: _unflatten(cls, keys, values))
 
 
 def _register_torch(cls: type) -> None:
@@ -48,6 +55,6 @@ def _register_torch(cls: type) -> None:
     _pytree.register_pytree_node(
         cls,
         _flatten,
-        lambda values, keys: cls(zip(keys, values, strict=True)),
+        lambda values, keys: _unflatten(cls, keys, values),
         serialized_type_name=f"dpr_tf.{cls.__name__}",
     )
