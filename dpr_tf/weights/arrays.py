@@ -1,0 +1,107 @@
+"""What every reader gives back: arrays that are read from disk only when asked for, and the error for a damaged file."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+
+class CheckpointError(OSError):
+    """A checkpoint file that is damaged, incomplete, hostile or of no known format. Nothing was loaded from it."""
+
+
+class LazyArray:
+    """An array on disk (or still to be computed): shape and dtype now, the numbers when `read` is called.
+
+    Calling the object is the same as `read`.
+
+    Attributes:
+        shape: tuple of ints.
+        dtype: NumPy dtype as stored; bfloat16 is `ml_dtypes.bfloat16`.
+        nbytes: size of the array that `read` gives.
+    """
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any, read: Callable[[], np.ndarray]):
+        """Keeps `read`, which must give an array of this shape and dtype each time it is called."""
+        self.shape = tuple(shape)
+        self.dtype = np.dtype(dtype)
+        self._read = read
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the whole array."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def read(self) -> np.ndarray:
+        """Reads the array, of `shape` and `dtype`; nothing is kept, a second call reads again."""
+        return self._read()
+
+    __call__ = read
+
+    def __repr__(self) -> str:
+        return f"LazyArray(shape={self.shape}, dtype={self.dtype.name})"
+
+
+class Checkpoint(Mapping[str, LazyArray]):
+    """The weights of one checkpoint: {name in the file: LazyArray}, in the file's order.
+
+    Attributes:
+        path: the file (or the index of the shards) it was read from.
+        format: how it names its weights: "pt" (with dots) or "tf" (with slashes).
+        metadata: what else the file says, e.g. {"format": "pt"} or {"encoder_params": {...}}.
+    """
+
+    def __init__(self, path: Path, arrays: dict[str, LazyArray], metadata: dict[str, Any] | None = None):
+        """Takes the arrays as they are named in the file."""
+        self.path = Path(path)
+        self.format = "tf" if any("/" in name for name in arrays) else "pt"
+        self.metadata = dict(metadata or {})
+        self._arrays = arrays
+
+    def __getitem__(self, name: str) -> LazyArray:
+        return self._arrays[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def __repr__(self) -> str:
+        return f"Checkpoint({str(self.path)!r}, {len(self)} arrays, format={self.format!r})"
+
+
+def numpy_dtype(name: Any) -> np.dtype:
+    """The NumPy dtype for a name such as "float32" or "bfloat16" (or for a dtype)."""
+    if str(name) == "bfloat16":
+        import ml_dtypes
+
+        return np.dtype(ml_dtypes.bfloat16)
+    return np.dtype(name)
+
+
+def read_block(path: Path, offset: int, count: int, dtype: np.dtype) -> np.ndarray:
+    """Reads `count` numbers at byte `offset` of a file into a new array.
+
+    Raises:
+        CheckpointError: if the file ends before, e.g. because it changed since it was opened.
+    """
+    block = np.empty(count, dtype)
+    with open(path, "rb") as file:
+        file.seek(offset)
+        got = file.readinto(block.view(np.uint8)) if block.nbytes else 0
+    if got != block.nbytes:
+        raise CheckpointError(
+            f"{path}: {block.nbytes} bytes expected at {offset}, {got} found: the file is cut off"
+        )
+    return block
+
+
+def file_size(file: BinaryIO) -> int:
+    """Size in bytes of an open file."""
+    return os.fstat(file.fileno()).st_size
