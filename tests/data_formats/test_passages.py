@@ -1,0 +1,86 @@
+"""Passage files: what is read, in which order, and where a mistake is reported."""
+
+import gzip
+import itertools
+
+import pytest
+
+from dpr_tf.data import Passage, read_passages
+
+HEADER = "id\ttext\ttitle\n"
+
+
+def write(tmp_path, content, name="passages.tsv"):
+    path = tmp_path / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def test_reads_quotes_line_breaks_and_surrounding_white_space(tmp_path):
+    path = write(tmp_path, HEADER + '7\t"He said ""yes""\nand left."\tA "plain" title\n8\t  Second text. \t\n')
+    assert list(read_passages(path)) == [
+        Passage(id="7", title='A "plain" title', text='He said "yes"\nand left.'),
+        Passage(id="8", title="", text="Second text."),
+    ]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        HEADER + "1\tText.\tTitle\n",
+        "title\tid\ttext\nTitle\t1\tText.\n",
+        "ID\tText\tTitle\r\n1\tText.\tTitle\r\n",
+        "1\tText.\tTitle\n",
+        "\ufeff" + HEADER + "\n1\tText.\tTitle",
+    ],
+    ids=["header", "other order", "capitals and CRLF", "no header", "byte order mark, empty line, no last line break"],
+)
+def test_columns_come_from_the_header_or_from_dprs_order(tmp_path, content):
+    assert list(read_passages(write(tmp_path, content))) == [Passage("1", "Title", "Text.")]
+
+
+def test_a_title_column_is_optional(tmp_path):
+    assert list(read_passages(write(tmp_path, "id\ttext\n1\tText.\n"))) == [Passage("1", "", "Text.")]
+
+
+def test_reads_gzip_whatever_the_name(tmp_path):
+    path = write(tmp_path, gzip.compress((HEADER + "1\tÄ text.\tTitle\n").encode()))
+    assert list(read_passages(path)) == [Passage("1", "Title", "Ä text.")]
+
+
+def test_reads_a_text_beyond_the_csv_modules_limit(tmp_path):
+    text = "word " * 40_000
+    assert next(read_passages(write(tmp_path, f"{HEADER}1\t{text}\tTitle\n"))).text == text.strip()
+
+
+def test_streams(tmp_path):
+    # The mistake stands in the fourth line; the two passages before it arrive all the same.
+    path = write(tmp_path, HEADER + "1\tOne.\tA\n2\tTwo.\tB\n3\tThree.\n")
+    assert [passage.id for passage in itertools.islice(read_passages(path), 2)] == ["1", "2"]
+    with pytest.raises(ValueError, match="line 4"):
+        list(read_passages(path))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (HEADER + "1\tOne.\tA\n2\tTwo.\n", r"line 3: expected 3 fields \(id, text, title\).* found 2: 2 \| Two\."),
+        (HEADER + "1\tOne.\tA\textra\n", "line 2: expected 3 fields.* found 4"),
+        (HEADER + '1\t"One\nline.\tA\n2\tTwo.\tB\n', "line 2: unexpected end of data.*doubled"),
+        (HEADER + '1\t"One" thing.\tA\n', "line 2: .*doubled"),
+        (HEADER + "1\t \tA\n", "line 2: the text is empty"),
+        (HEADER + "\tOne.\tA\n", "line 2: the id is empty"),
+        ("id\tbody\n1\tOne.\n", r"line 1: the header is \['id', 'body'\]; expected id, text, title"),
+        ("id\ttext\ttext\n1\tOne.\tTwo.\n", "line 1: the header is"),
+        (HEADER.encode() + b"1\tOne.\tA\n2\tTw\xe9.\tB\n", "line 3: byte 0xe9 is not UTF-8"),
+        (gzip.compress(HEADER.encode() * 2000)[:-9], "the gzip stream is damaged or cut short"),
+    ],
+)
+def test_a_mistake_is_reported_with_its_line_and_remedy(tmp_path, content, message):
+    with pytest.raises(ValueError, match=message):
+        list(read_passages(write(tmp_path, content)))
+
+
+def test_a_missing_file_is_an_os_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match="absent"):
+        list(read_passages(tmp_path / "absent.tsv"))
