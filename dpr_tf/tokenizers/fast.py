@@ -1,0 +1,383 @@
+"""The Fast tokenizers: everything is done by the Rust `tokenizers` library."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from tokenizers import AddedToken, Encoding, Tokenizer, decoders, normalizers, pre_tokenizers, processors
+from tokenizers.models import WordPiece
+from tokenizers.trainers import WordPieceTrainer
+
+from .base import TokenizerBase, wanted
+from .encoding import BatchEncoding
+from .options import CallOptions, settle
+from .special import special_token
+from .vocabulary import read_tokenizer_json, read_vocabulary, write_vocabulary
+
+
+class BertTokenizerFast(TokenizerBase):
+    """WordPiece tokenizer of BERT on the Rust library.
+
+    Args:
+        vocab_file: vocab.txt, one token per line. Not read when `tokenizer_file` is given.
+        tokenizer_file: tokenizer.json of the Rust library.
+        do_lower_case: lower-case the text.
+        unk_token, sep_token, pad_token, cls_token, mask_token: the special tokens.
+        tokenize_chinese_chars: put CJK characters into words of their own.
+        strip_accents: None follows `do_lower_case`.
+        **kwargs: `model_max_length`, `padding_side`, `truncation_side`, `additional_special_tokens`,
+            `clean_up_tokenization_spaces`, `tokenizer_object` (a ready `tokenizers.Tokenizer`).
+
+    Raises:
+        ValueError: if there is neither file, or the vocabulary lacks the unknown token.
+    """
+
+    is_fast = True
+    slow_tokenizer_class: type | None = None
+
+    def __init__(
+        self,
+        vocab_file=None,
+        tokenizer_file=None,
+        do_lower_case: bool = True,
+        unk_token="[UNK]",
+        sep_token="[SEP]",
+        pad_token="[PAD]",
+        cls_token="[CLS]",
+        mask_token="[MASK]",
+        tokenize_chinese_chars: bool = True,
+        strip_accents: bool | None = None,
+        **kwargs: Any,
+    ):
+        added = kwargs.pop("added_tokens_decoder", {})
+        ready = kwargs.pop("tokenizer_object", None)
+        settings = {
+            "do_lower_case": do_lower_case,
+            "do_basic_tokenize": kwargs.pop("do_basic_tokenize", True),
+            "never_split": kwargs.pop("never_split", None),
+            "unk_token": unk_token,
+            "sep_token": sep_token,
+            "pad_token": pad_token,
+            "cls_token": cls_token,
+            "mask_token": mask_token,
+            "tokenize_chinese_chars": tokenize_chinese_chars,
+            "strip_accents": strip_accents,
+        }
+        super().__init__(settings, kwargs)
+        self.do_lower_case = do_lower_case
+        self.vocab_file = vocab_file
+        if ready is not None:
+            self._tokenizer = ready
+        elif tokenizer_file is not None:
+            self._tokenizer = Tokenizer.from_str(json.dumps(read_tokenizer_json(tokenizer_file)))
+        elif vocab_file is not None:
+            self._tokenizer = self._new_backend(read_vocabulary(vocab_file))
+        else:
+            raise ValueError(f"{type(self).__name__} needs vocab_file (vocab.txt) or tokenizer_file (tokenizer.json)")
+        self._check_vocabulary(tokenizer_file or vocab_file)
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self._tokenizer.normalizer = _normalizer(self._tokenizer.normalizer, settings)
+        self._add_initial_tokens(added)
+
+    def _new_backend(self, vocabulary: dict[str, int]) -> Tokenizer:
+        backend = Tokenizer(WordPiece(vocabulary, unk_token=self.unk_token, max_input_chars_per_word=100))
+        backend.normalizer = normalizers.BertNormalizer()
+        backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        backend.decoder = decoders.WordPiece(prefix="##")
+        backend.add_special_tokens(self._missing_last(vocabulary))
+        cls, sep = self.cls_token, self.sep_token
+        backend.post_processor = processors.TemplateProcessing(
+            single=f"{cls}:0 $A:0 {sep}:0",
+            pair=f"{cls}:0 $A:0 {sep}:0 $B:1 {sep}:1",
+            special_tokens=[(cls, backend.token_to_id(cls)), (sep, backend.token_to_id(sep))],
+        )
+        return backend
+
+    def _missing_last(self, vocabulary: dict[str, int]) -> list[AddedToken]:
+        """The named special tokens by id; those the vocabulary lacks come last and get new ids."""
+        named = [token for token in self._slots.values() if token is not None]
+        return sorted(named, key=lambda token: vocabulary.get(token.content, len(vocabulary)))
+
+    def _add_initial_tokens(self, added: dict[int, AddedToken]) -> None:
+        known = {token.content for token in self.added_tokens_decoder.values()}
+        for token in [*(added[index] for index in sorted(added)), *self.all_special_tokens_extended]:
+            if token.content in known:
+                continue
+            known.add(token.content)
+            special = token.special or token.content in self.all_special_tokens
+            self._add_tokens([token], special_tokens=special)
+
+    def _check_vocabulary(self, path) -> None:
+        model = self._tokenizer.model
+        if isinstance(model, WordPiece) and model.token_to_id(model.unk_token) is None:
+            raise ValueError(
+                f"{path}: the vocabulary has no {model.unk_token!r}, which stands for unknown words; add it to the "
+                "vocabulary, or name another token with unk_token="
+            )
+
+    # Vocabulary
+
+    @property
+    def backend_tokenizer(self) -> Tokenizer:
+        """The Rust library's tokenizer."""
+        return self._tokenizer
+
+    @property
+    def decoder(self):
+        """The Rust library's decoder."""
+        return self._tokenizer.decoder
+
+    @property
+    def can_save_slow_tokenizer(self) -> bool:
+        """Always: the vocabulary can be written as vocab.txt."""
+        return True
+
+    @property
+    def vocab_size(self) -> int:
+        """Tokens in the vocabulary, added ones left out."""
+        return self._tokenizer.get_vocab_size(with_added_tokens=False)
+
+    @property
+    def vocab(self) -> dict[str, int]:
+        """Token -> id, added tokens included."""
+        return self.get_vocab()
+
+    def __len__(self) -> int:
+        return self._tokenizer.get_vocab_size(with_added_tokens=True)
+
+    def get_vocab(self) -> dict[str, int]:
+        """Token -> id, added tokens included."""
+        return self._tokenizer.get_vocab(with_added_tokens=True)
+
+    @property
+    def added_tokens_decoder(self) -> dict[int, AddedToken]:
+        """Id -> added token."""
+        return self._tokenizer.get_added_tokens_decoder()
+
+    def get_added_vocab(self) -> dict[str, int]:
+        """Added token -> id."""
+        return self.added_tokens_encoder
+
+    def _add_tokens(self, new_tokens: list, special_tokens: bool = False) -> int:
+        if special_tokens:
+            return self._tokenizer.add_special_tokens([special_token(token) for token in new_tokens])
+        return self._tokenizer.add_tokens(new_tokens)
+
+    def convert_tokens_to_ids(self, tokens):
+        """The id of a token, or the ids of a list of tokens; the unknown token's for unknown ones."""
+        if tokens is None:
+            return None
+        if isinstance(tokens, str):
+            index = self._tokenizer.token_to_id(tokens)
+            return self.unk_token_id if index is None and tokens != self.unk_token else index
+        return [self.convert_tokens_to_ids(token) for token in tokens]
+
+    def convert_ids_to_tokens(self, ids, skip_special_tokens: bool = False):
+        """The token of an id, or the tokens of a list of ids; None for ids outside the vocabulary."""
+        if isinstance(ids, int):
+            return self._tokenizer.id_to_token(ids)
+        special = set(self.all_special_ids) if skip_special_tokens else ()
+        return [self._tokenizer.id_to_token(int(index)) for index in ids if int(index) not in special]
+
+    def convert_tokens_to_string(self, tokens: list[str]) -> str:
+        """Joins word pieces to text."""
+        return self._tokenizer.decoder.decode(tokens)
+
+    def num_special_tokens_to_add(self, pair: bool = False) -> int:
+        """Special tokens in a row of one text, or of a pair."""
+        return self._tokenizer.num_special_tokens_to_add(pair)
+
+    def get_special_tokens_mask(
+        self, token_ids_0: list[int], token_ids_1: list[int] | None = None, already_has_special_tokens: bool = False
+    ) -> list[int]:
+        """1 for special tokens, 0 for others, of a row that already has its special tokens.
+
+        Raises:
+            AssertionError: without `already_has_special_tokens=True`, or with a second list.
+        """
+        if not already_has_special_tokens or token_ids_1 is not None:
+            raise AssertionError(
+                "get_special_tokens_mask() of a fast tokenizer takes one row with already_has_special_tokens=True; "
+                "for new rows call the tokenizer with return_special_tokens_mask=True"
+            )
+        return super().get_special_tokens_mask(token_ids_0)
+
+    # Text
+
+    def tokenize(self, text: str, pair: str | None = None, add_special_tokens: bool = False, **kwargs) -> list[str]:
+        """The word pieces of a text (and of a second one)."""
+        return self.encode_plus(text, pair, add_special_tokens=add_special_tokens, **kwargs).tokens()
+
+    def set_truncation_and_padding(
+        self,
+        padding_strategy: str,
+        truncation_strategy: str,
+        max_length: int | None,
+        stride: int,
+        pad_to_multiple_of: int | None,
+    ) -> None:
+        """Sets the Rust tokenizer's truncation and padding; every call of this tokenizer sets them anew."""
+        if truncation_strategy == "do_not_truncate":
+            self._tokenizer.no_truncation()
+        else:
+            self._tokenizer.enable_truncation(
+                max_length, stride=stride, strategy=truncation_strategy, direction=self.truncation_side
+            )
+        if padding_strategy == "do_not_pad":
+            self._tokenizer.no_padding()
+        else:
+            self._tokenizer.enable_padding(
+                length=max_length if padding_strategy == "max_length" else None,
+                direction=self.padding_side,
+                pad_id=self.pad_token_id,
+                pad_token=self.pad_token,
+                pad_type_id=self.pad_token_type_id,
+                pad_to_multiple_of=pad_to_multiple_of,
+            )
+
+    def _encode_single(self, text, text_pair, options: CallOptions, extra: dict) -> BatchEncoding:
+        batch = self._encode_batch([(text, text_pair)] if text_pair else [text], options, extra)
+        if options.return_tensors is None and not options.return_overflowing_tokens:
+            for name, value in batch.data.items():
+                if value and isinstance(value[0], list):
+                    batch.data[name] = value[0]
+        return batch
+
+    def _encode_batch(self, batch, options: CallOptions, extra: dict) -> BatchEncoding:
+        options = settle(self, options, extra)
+        if extra:
+            raise TypeError(f"{type(self).__name__}: unknown options {sorted(extra)}")
+        if not isinstance(batch, (list, tuple, set)):
+            raise TypeError(f"a batch is a list of texts or of (text, text) pairs; found {type(batch).__name__}")
+        encodings = self._run(list(batch), options)
+        if not encodings:
+            raise IndexError("tokenizing an empty batch: give at least one text")
+        rows = encodings
+        if options.return_overflowing_tokens:
+            rows = [row for encoding in encodings for row in (encoding, *encoding.overflowing)]
+        data = self._columns(rows, options)
+        if options.return_overflowing_tokens:
+            data["overflow_to_sample_mapping"] = [
+                index for index, encoding in enumerate(encodings) for _ in range(1 + len(encoding.overflowing))
+            ]
+        if options.max_length is None and options.verbose:
+            self._warn_of_length(max(len(row) for row in rows))
+        return BatchEncoding(data, rows, tensor_type=options.return_tensors)
+
+    def _run(self, batch: list, options: CallOptions) -> list[Encoding]:
+        self._check_stride(batch, options)
+        self.set_truncation_and_padding(
+            options.padding, options.truncation, options.max_length, options.stride, options.pad_to_multiple_of
+        )
+        try:
+            return self._tokenizer.encode_batch(
+                batch, add_special_tokens=options.add_special_tokens, is_pretokenized=options.is_split_into_words
+            )
+        except TypeError as error:
+            expected = "lists of words" if options.is_split_into_words else "str, or pairs of str"
+            raise TypeError(f"a batch holds something that is not text: expected {expected} ({error})") from error
+        except Exception as error:
+            # the Rust library raises plain Exception
+            raise ValueError(
+                f"{error} (truncation={options.truncation!r}, max_length={options.max_length}); use a longer "
+                "max_length or truncation='longest_first'"
+            ) from error
+
+    def _check_stride(self, batch: list, options: CallOptions) -> None:
+        """The Rust library panics when the stride leaves no room for new tokens."""
+        if options.truncation == "do_not_truncate" or not options.stride:
+            return
+        pair = any(isinstance(item, tuple) for item in batch)
+        special = self.num_special_tokens_to_add(pair) if options.add_special_tokens else 0
+        if options.stride >= options.max_length - special:
+            raise ValueError(
+                f"stride={options.stride} leaves no room: rows hold {options.max_length} tokens, {special} of them "
+                f"special; use a stride below {options.max_length - special}"
+            )
+
+    def _columns(self, rows: list[Encoding], options: CallOptions) -> dict[str, list]:
+        names = self.model_input_names
+        data: dict[str, list] = {"input_ids": [row.ids for row in rows]}
+        if wanted(options.return_token_type_ids, "token_type_ids", names):
+            data["token_type_ids"] = [row.type_ids for row in rows]
+        if wanted(options.return_attention_mask, "attention_mask", names):
+            data["attention_mask"] = [row.attention_mask for row in rows]
+        if options.return_special_tokens_mask:
+            data["special_tokens_mask"] = [row.special_tokens_mask for row in rows]
+        if options.return_offsets_mapping:
+            data["offset_mapping"] = [row.offsets for row in rows]
+        if options.return_length:
+            data["length"] = [len(row) for row in rows]
+        return data
+
+    def _decode(self, ids, skip_special_tokens: bool, clean_up: bool | None, **kwargs) -> str:
+        ids = [ids] if isinstance(ids, int) else ids
+        return self._cleaned(self._tokenizer.decode(ids, skip_special_tokens=skip_special_tokens), clean_up)
+
+    # Files
+
+    def save_vocabulary(self, save_directory, filename_prefix: str | None = None) -> tuple[str, ...]:
+        """Writes vocab.txt into a folder; returns its path in a tuple."""
+        vocabulary = self._tokenizer.get_vocab(with_added_tokens=False)
+        return (write_vocabulary(vocabulary, save_directory, filename_prefix),)
+
+    def _save_extra(self, save_directory, filename_prefix: str | None) -> list[str]:
+        name = "tokenizer.json" if filename_prefix is None else f"{filename_prefix}-tokenizer.json"
+        path = os.path.join(save_directory, name)
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self._tokenizer.save(path)
+        return [path]
+
+    def train_new_from_iterator(
+        self,
+        text_iterator: Iterable,
+        vocab_size: int,
+        length: int | None = None,
+        new_special_tokens: list | None = None,
+        special_tokens_map: dict[str, str] | None = None,
+        **kwargs,
+    ):
+        """A new tokenizer of this class and these settings whose vocabulary is learned from texts.
+
+        Args:
+            text_iterator: texts, or lists of texts.
+            vocab_size: tokens of the new vocabulary.
+            length: how many items `text_iterator` has, for the progress bar.
+            new_special_tokens: further special tokens.
+            special_tokens_map: present special token -> new one.
+            **kwargs: for `tokenizers.trainers.WordPieceTrainer`.
+        """
+        renamed = special_tokens_map or {}
+        slots = {name: renamed.get(token, token) for name, token in self._slot_texts().items()}
+        extra = [renamed.get(token, token) for token in self.additional_special_tokens] + list(new_special_tokens or [])
+        backend = Tokenizer(WordPiece({}, unk_token=slots["unk_token"], max_input_chars_per_word=100))
+        backend.normalizer, backend.pre_tokenizer = self._tokenizer.normalizer, self._tokenizer.pre_tokenizer
+        special = [slots[name] for name in ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")]
+        trainer = WordPieceTrainer(vocab_size=vocab_size, special_tokens=[*special, *map(str, extra)], **kwargs)
+        backend.train_from_iterator(text_iterator, trainer=trainer, length=length)
+        settings = {**self.init_kwargs, **slots, "additional_special_tokens": extra}
+        new = type(self)(tokenizer_object=backend, **settings)
+        new._tokenizer = new._new_backend(backend.get_vocab(with_added_tokens=False))
+        new._tokenizer.normalizer = backend.normalizer
+        new._add_initial_tokens({})
+        return new
+
+    def _slot_texts(self) -> dict[str, str]:
+        return {name: token.content for name, token in self._slots.items() if token is not None}
+
+
+def _normalizer(present, settings: dict[str, Any]):
+    """The normalizer with this tokenizer's settings, which win over those of tokenizer.json, as in v4.34."""
+    if present is not None and not isinstance(present, normalizers.BertNormalizer):
+        return present
+    return normalizers.BertNormalizer(
+        clean_text=True if present is None else present.clean_text,
+        handle_chinese_chars=settings["tokenize_chinese_chars"],
+        strip_accents=settings["strip_accents"],
+        lowercase=settings["do_lower_case"],
+    )
