@@ -1,9 +1,10 @@
 """DPRConfig: the sizes and switches of a DPR model, with the keys of Hugging Face's `config.json` verbatim.
 
-Knows nothing of models, weights or text. Reads files written by Transformers v4 and v5 and by this package; what it
-writes, all of them read.
+Knows nothing of models, weights or text. Reads files written by Transformers v4 and v5 and by this package,
+all of which read what it writes.
 """
 
+import contextlib
 import copy
 import json
 import logging
@@ -11,7 +12,7 @@ import math
 import numbers
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,9 @@ ACTIVATIONS = (
 
 POSITION_EMBEDDING_TYPES = ("absolute", "relative_key", "relative_key_query")
 
-# What every configuration of the reference has beside the model's own fields. Most of it (text generation, decoders)
-# means nothing to DPR: it is kept so that attributes exist, and so that a saved file holds only what differs.
+# What every configuration of Transformers v4.34 has beside the model's own fields. Most of it (for text
+# generation, decoders) means nothing to DPR: it is there so that attributes exist, and so that a saved file
+# holds only what differs.
 SHARED_DEFAULTS: dict[str, Any] = {
     "return_dict": True,
     "output_hidden_states": False,
@@ -128,7 +130,7 @@ _LARGEST_REAL = {
 _SWITCHES = ("return_dict", "output_hidden_states", "output_attentions")
 _CHOICES = {"hidden_act": ACTIVATIONS, "position_embedding_type": POSITION_EMBEDDING_TYPES}
 _PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
-# Kept out of `to_dict`: bookkeeping of the reference's loader, never part of a model.
+# Kept out of `to_dict`: bookkeeping of the loader in Transformers, never part of a model.
 _BOOKKEEPING = (
     "_auto_class",
     "_commit_hash",
@@ -141,9 +143,9 @@ _TRUE_WORDS, _FALSE_WORDS = ("true", "1", "y", "yes"), ("false", "0", "n", "no")
 class DPRConfig:
     """The configuration of a DPR context encoder, question encoder or reader.
 
-    Every argument is an attribute of the same name. Arguments that are not listed become attributes too and are
-    saved, as in Transformers v4.34. The constructor and the readers check the whole configuration; attributes that
-    are changed afterwards are checked when a model is built or the configuration is saved (`validate`).
+    Every argument is an attribute of the same name. Arguments that are not listed become attributes too and
+    are saved, as in Transformers v4.34. The constructor and the readers check all of it; attributes that are
+    changed afterwards are checked when a model is built or the configuration is saved (`validate`).
 
     Args:
         vocab_size: number of token ids.
@@ -209,9 +211,7 @@ class DPRConfig:
             setattr(self, name, value)
         if self.torch_dtype is None:
             self.torch_dtype = dtype
-        if (
-            self.torch_dtype is not None
-        ):  # torch.float16, numpy's, TensorFlow's and "float16" all become "float16"
+        if self.torch_dtype is not None:  # torch.float16, numpy.float16 and "float16" all become "float16"
             self.torch_dtype = _dtype_name(self.torch_dtype)
         if isinstance(self.pruned_heads, Mapping):
             self.pruned_heads = {int(layer): heads for layer, heads in self.pruned_heads.items()}
@@ -232,8 +232,10 @@ class DPRConfig:
             self.num_labels = num_labels
         if label2id is not None:
             self.label2id = dict(label2id)
+        elif id2label is not None:
+            self.label2id = {label: index for index, label in self.id2label.items()}
 
-    # ------------------------------------------------------------------------------------------------- properties
+    # --------------------------------------------------------------------------------------------- properties
 
     @property
     def name_or_path(self) -> str:
@@ -269,7 +271,7 @@ class DPRConfig:
             self.id2label = {index: f"LABEL_{index}" for index in range(num_labels)}
             self.label2id = {label: index for index, label in self.id2label.items()}
 
-    # ---------------------------------------------------------------------------------------------------- checking
+    # ----------------------------------------------------------------------------------------------- checking
 
     def validate(self) -> None:
         """Checks every field and the relations between them.
@@ -329,25 +331,25 @@ class DPRConfig:
             )
         if self.pad_token_id >= self.vocab_size:
             problems.append(
-                f"pad_token_id {self.pad_token_id} is outside the vocabulary: vocab_size is {self.vocab_size}, "
-                f"so ids go from 0 to {self.vocab_size - 1}."
+                f"pad_token_id {self.pad_token_id} is outside the vocabulary: "
+                f"vocab_size is {self.vocab_size}, so ids go from 0 to {self.vocab_size - 1}."
             )
         return problems
 
-    # ---------------------------------------------------------------------------------------------------- reading
+    # ------------------------------------------------------------------------------------------------ reading
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any) -> Any:
         """Reads the configuration of a local folder, a file or a Hub repository.
 
         Args:
-            pretrained_model_name_or_path: folder with a `config.json`, such a file itself, a weight file that lies
+            pretrained_model_name_or_path: folder with a `config.json`, such a file itself, a weight file
                 beside one, or a Hub id.
-            **kwargs: the Hub arguments (`cache_dir`, `force_download`, `local_files_only`, `token`, `revision`,
-                `subfolder`); `return_unused_kwargs`; anything else overrides the field of that name.
+            **kwargs: the Hub arguments (`cache_dir`, `force_download`, `local_files_only`, `token`,
+                `revision`, `subfolder`); `return_unused_kwargs`; any other overrides the field of that name.
 
         Returns:
-            The configuration; with `return_unused_kwargs=True` a pair of it and the keywords that are no field.
+            The configuration; with `return_unused_kwargs=True`, it and a dictionary of what names no field.
 
         Raises:
             OSError: if there is no readable configuration there.
@@ -362,16 +364,21 @@ class DPRConfig:
                 pretrained_model_name_or_path,
                 model_type,
             )
-        try:
+        with _naming(pretrained_model_name_or_path):
             return cls.from_dict(config_dict, **overrides)
-        except ValueError as error:
-            raise ValueError(f"{pretrained_model_name_or_path}: {error}") from None
 
     @classmethod
     def get_config_dict(
         cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Reads `config.json` without interpreting it; returns it and the keywords that are no Hub arguments."""
+        """Reads `config.json` without interpreting it.
+
+        Returns:
+            The content, and the keywords that are no Hub arguments.
+
+        Raises:
+            OSError: if there is no readable configuration there.
+        """
         hub_arguments, rest = hub.split_arguments(kwargs)
         path = Path(pretrained_model_name_or_path)
         if path.is_file() and path.suffix != ".json":
@@ -383,7 +390,7 @@ class DPRConfig:
 
     @classmethod
     def from_dict(cls, config_dict: Mapping[str, Any], **kwargs: Any) -> Any:
-        """Makes a configuration of a dictionary; keywords override fields (`return_unused_kwargs` as above)."""
+        """Makes a configuration of a dictionary; keywords as in `from_pretrained`, but for the Hub's."""
         return_unused = kwargs.pop("return_unused_kwargs", False)
         fields = copy.deepcopy(dict(config_dict))
         known = {*vars(cls()), *fields, "num_labels", "name_or_path", "dtype"}
@@ -403,7 +410,9 @@ class DPRConfig:
     @classmethod
     def from_json_file(cls, json_file: str | os.PathLike) -> "DPRConfig":
         """Reads a configuration from one JSON file; errors as in `from_pretrained`."""
-        return cls(**cls._dict_from_json_file(json_file))
+        fields = cls._dict_from_json_file(json_file)
+        with _naming(json_file):
+            return cls(**fields)
 
     @classmethod
     def _dict_from_json_file(cls, json_file: str | os.PathLike) -> dict[str, Any]:
@@ -414,8 +423,8 @@ class DPRConfig:
             raise OSError(f"There is no configuration file {json_file}.") from None
         except ValueError as error:
             raise OSError(
-                f"{json_file} is not a valid JSON file ({error}). Restore it from where the model came from, or write "
-                "a new one with DPRConfig(...).save_pretrained(folder)."
+                f"{json_file} is not a valid JSON file ({error}). Restore it from where the model came from, "
+                "or write a new one with DPRConfig(...).save_pretrained(folder)."
             ) from None
         if not isinstance(content, dict):
             raise OSError(
@@ -424,7 +433,7 @@ class DPRConfig:
             )
         return content
 
-    # ---------------------------------------------------------------------------------------------------- writing
+    # ------------------------------------------------------------------------------------------------ writing
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, those of the class and unknown ones, as a new dictionary."""
@@ -454,7 +463,7 @@ class DPRConfig:
     ) -> None:
         """Writes `config.json` into a folder, which is made if need be.
 
-        `name_or_path` is left out: it says where this machine read the model, which a published file should not tell.
+        `name_or_path` is left out: it says where this machine read the model, and files get published.
 
         Args:
             save_directory: the folder.
@@ -478,12 +487,23 @@ class DPRConfig:
             hub.push_folder(folder, repo_id, allow_patterns=[CONFIG_NAME], **kwargs)
 
     def push_to_hub(self, repo_id: str, **kwargs: Any) -> str:
-        """Uploads `config.json` to a Hub repository (arguments of `hub.push_folder`); returns the commit's address."""
+        """Uploads `config.json` to a Hub repository.
+
+        Args:
+            repo_id: "owner/name", or "name" for one's own account.
+            **kwargs: arguments of `hub.push_folder`; those of v4.34 about weights and its temporary folder do
+                nothing here.
+
+        Returns:
+            Address of the commit or pull request.
+        """
+        for name in ("use_temp_dir", "max_shard_size", "safe_serialization"):
+            kwargs.pop(name, None)
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder)
             return hub.push_folder(folder, repo_id, **kwargs)
 
-    # --------------------------------------------------------------------------------------------------- changing
+    # ----------------------------------------------------------------------------------------------- changing
 
     def update(self, config_dict: Mapping[str, Any]) -> None:
         """Sets attributes from a dictionary."""
@@ -506,13 +526,22 @@ class DPRConfig:
             changes[name] = _parse_like(name, text, getattr(self, name))
         self.update(changes)
 
-    # ------------------------------------------------------------------------------------------------ comparisons
+    # -------------------------------------------------------------------------------------------- comparisons
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, DPRConfig) and vars(self) == vars(other)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__} {self.to_json_string()}"
+
+
+@contextlib.contextmanager
+def _naming(source: str | os.PathLike) -> Iterator[None]:
+    """Puts the place that a configuration came from in front of what is wrong with it."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from None
 
 
 def _dtype_name(dtype: Any) -> str:

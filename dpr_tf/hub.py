@@ -4,13 +4,14 @@ Knows nothing of what the files hold. `huggingface_hub` is imported only when a 
 """
 
 import os
+import time
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-# Arguments of Transformers v4.34's `from_pretrained` that no longer do anything: downloads resume by themselves, mirrors
-# are set with HF_ENDPOINT, and no code is ever fetched. Calls that still pass them must keep working.
+# Arguments of `from_pretrained` in Transformers v4.34 that no longer do anything: downloads resume anyway, a
+# mirror is set with HF_ENDPOINT, and no code is ever fetched. Calls that still pass them must keep working.
 _RETIRED = ("resume_download", "mirror", "trust_remote_code", "user_agent")
 _RETIRED_INTERNAL = ("_from_auto", "_from_pipeline", "_commit_hash")
 _ARGUMENTS = (
@@ -22,6 +23,11 @@ _ARGUMENTS = (
     "local_files_only",
     "proxies",
 )
+
+# Without a connection the Hub client tries each file for some 20 seconds. A model has a dozen files, most
+# of them optional: one failure therefore speaks for the files that follow.
+_WITHOUT_CONNECTION = 60.0  # seconds
+_no_connection_until = 0.0
 
 
 def split_arguments(kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -64,7 +70,7 @@ def find_file(
 
     Args:
         name_or_path: a local folder, or else a Hub id such as "facebook/dpr-reader-single-nq-base".
-        filenames: names to look for, the preferred one first; they may contain "/", but must stay in the folder.
+        filenames: names to look for, the preferred one first; "/" is allowed, leaving the folder is not.
         subfolder: folder inside the folder or repository.
         revision: branch, tag or commit of the repository; a local folder has none.
         token: Hub token; `True` for the stored one.
@@ -74,11 +80,11 @@ def find_file(
         proxies: not supported by today's Hub client; must be empty for a Hub id.
 
     Returns:
-        Path of the file, or None if the folder or repository has none of them. Without a connection, None also means
-        that the cached copy of the repository has none of them.
+        Path of the file, or None if the folder or repository has none of them. Without a connection, None
+        can also mean that the cached copy of the repository has none of them.
 
     Raises:
-        OSError: if there is no such folder, repository or revision, or it cannot be reached and is not cached.
+        OSError: if there is no such folder, repository or revision; or it is not cached and out of reach.
         ValueError: if a file name or the subfolder leaves the folder, or `proxies` are given for a Hub id.
     """
     for part in (*filenames, subfolder):
@@ -95,7 +101,7 @@ def find_file(
     _check_repository_name(name_or_path)
     if proxies:
         raise ValueError(
-            "The Hub client no longer takes proxies; set the environment variables HTTPS_PROXY and HTTP_PROXY instead."
+            "The Hub client no longer takes proxies; set the environment variable HTTPS_PROXY instead."
         )
     download = {
         "subfolder": subfolder or None,
@@ -154,7 +160,8 @@ def push_folder(
         Address of the pull request or the commit.
 
     Raises:
-        OSError: if `folder` is no folder, or the Hub refuses or cannot be reached.
+        OSError: if `folder` is no folder.
+        huggingface_hub.errors.HfHubHTTPError: if the Hub refuses.
     """
     from huggingface_hub import HfApi
 
@@ -176,42 +183,84 @@ def push_folder(
 
 
 def _find_on_hub(repo_id: str, filenames: Sequence[str], download: dict[str, Any]) -> Path | None:
-    from huggingface_hub import errors, hf_hub_download
+    from huggingface_hub import errors
 
     unreachable = None
     for filename in filenames:
         try:
-            return Path(hf_hub_download(repo_id, filename, **download))
+            return _download(repo_id, filename, download)
         except errors.LocalEntryNotFoundError as error:
-            # No connection, and not in the cache. The other names are then only worth looking up in the cache.
-            unreachable = unreachable or error
-            download = {**download, "local_files_only": True, "force_download": False}
+            unreachable = error
         except errors.EntryNotFoundError:
             continue
-        except errors.GatedRepoError as error:
-            raise OSError(
-                f"Access to the Hub repository {repo_id!r} is restricted. Ask for access on its page, then log in with "
-                f"`hf auth login` or pass token=. ({_first_line(error)})"
-            ) from error
-        except errors.RepositoryNotFoundError as error:
-            raise OSError(
-                f"{repo_id!r} is neither a local folder nor a model on the Hub that you may see. Check the spelling; for a "
-                f"private repository log in with `hf auth login` or pass token=. ({_first_line(error)})"
-            ) from error
-        except errors.RevisionNotFoundError as error:
-            raise OSError(
-                f"The Hub repository {repo_id!r} has no revision {download['revision']!r}; leave revision= out for the main "
-                f"branch, or take a branch, tag or commit from its page. ({_first_line(error)})"
-            ) from error
         except errors.HfHubHTTPError as error:
-            raise OSError(f"The Hub did not give {filename} of {repo_id!r}: {_first_line(error)}") from error
+            raise OSError(f"{_refusal(error, repo_id, filename, download)} ({_first_line(error)})") from error
     if unreachable is not None and not _is_cached(repo_id, download):
         raise OSError(
-            f"{repo_id!r} is not a local folder, is not in the download cache, and the Hub cannot be used: either there is "
-            "no connection, or local_files_only=True or HF_HUB_OFFLINE is set. Check the path, or connect once to "
-            f"download it. ({_first_line(unreachable)})"
+            f"{repo_id!r} is not a local folder, is not in the download cache, and the Hub cannot be used: "
+            "there is no connection, or local_files_only=True or HF_HUB_OFFLINE is set. Check the path, or "
+            f"connect once to download it. ({_first_line(unreachable)})"
         ) from unreachable
     return None
+
+
+def _download(repo_id: str, filename: str, download: dict[str, Any]) -> Path:
+    """One file through the cache. After a failed connection, the cache alone is asked for a while."""
+    global _no_connection_until
+    from huggingface_hub import errors, hf_hub_download
+
+    # The base error of the HTTP library that this version of the client is built on (httpx, httpx2).
+    transport_error = errors.HfHubHTTPError.__bases__[0]
+    if time.monotonic() < _no_connection_until and not download["force_download"]:
+        download = {**download, "local_files_only": True}
+    try:
+        return Path(hf_hub_download(repo_id, filename, **download))
+    except errors.LocalEntryNotFoundError as error:
+        if isinstance(error.__cause__, transport_error):
+            _no_connection_until = time.monotonic() + _WITHOUT_CONNECTION
+        raise
+    except (errors.EntryNotFoundError, errors.HfHubHTTPError):
+        raise
+    except transport_error as error:
+        _no_connection_until = time.monotonic() + _WITHOUT_CONNECTION
+        if download["force_download"]:
+            raise OSError(_no_force(repo_id, error)) from error
+        return Path(hf_hub_download(repo_id, filename, **{**download, "local_files_only": True}))
+    except ValueError as error:  # what the client makes of any failure while force_download is on
+        cause = error.__cause__
+        if cause is None:
+            raise
+        if isinstance(cause, errors.HfHubHTTPError):
+            raise cause from None
+        raise OSError(_no_force(repo_id, cause)) from error
+
+
+def _no_force(repo_id: str, cause: BaseException) -> str:
+    return (
+        f"force_download=True needs a connection to the Hub, and there is none for {repo_id!r}; leave it "
+        f"out to use the cache. ({_first_line(cause)})"
+    )
+
+
+def _refusal(error: Exception, repo_id: str, filename: str, download: dict[str, Any]) -> str:
+    from huggingface_hub import errors
+
+    if isinstance(error, errors.GatedRepoError):
+        return (
+            f"Access to the Hub repository {repo_id!r} is restricted. Ask for access on its page, then "
+            "log in with `hf auth login` or pass token=."
+        )
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return (
+            f"{repo_id!r} is neither a local folder nor a model on the Hub that you may see. Check the "
+            "spelling; for a private model log in with `hf auth login` or pass token=."
+        )
+    if isinstance(error, errors.RevisionNotFoundError):
+        return (
+            f"The Hub repository {repo_id!r} has no revision {download['revision']!r}; leave revision= out "
+            "for the main branch, or take a branch, tag or commit from its page."
+        )
+    return f"The Hub did not give {filename} of {repo_id!r}."
 
 
 def _is_cached(repo_id: str, download: dict[str, Any]) -> bool:
@@ -245,7 +294,8 @@ def _check_repository_name(name_or_path: str | os.PathLike) -> None:
         validate_repo_id(name_or_path)
     except HFValidationError as error:
         raise OSError(
-            f"There is no folder {os.fspath(name_or_path)!r}, and it cannot be a Hub id ({_first_line(error)}). Check the path."
+            f"There is no folder {os.fspath(name_or_path)!r}, and it cannot be a Hub id: check the path. "
+            f"({_first_line(error)})"
         ) from None
 
 
@@ -253,5 +303,5 @@ def _either(filenames: Sequence[str]) -> str:
     return " or ".join(filenames)
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return str(error).strip().split("\n", 1)[0]
