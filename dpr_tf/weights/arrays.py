@@ -1,4 +1,4 @@
-"""What every reader gives back: arrays that are read from disk only when asked for, and the error for a damaged file."""
+"""What every reader gives back: arrays read from disk only when asked for; and the error for damaged files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 
 class CheckpointError(OSError):
-    """A checkpoint file that is damaged, incomplete, hostile or of no known format. Nothing was loaded from it."""
+    """A checkpoint file that is damaged, incomplete, hostile or of no known format."""
 
 
 class LazyArray:

@@ -1,7 +1,7 @@
 """The name table: every weight of DPR under its Keras path, its PyTorch key and its TensorFlow v4.34 name.
 
-Data and three small functions that expand it. This module reads no file and knows no array. Foreign names stand here
-once, and are used in both directions: loading walks the rows forwards, export walks them backwards.
+Data and the few functions that expand it. This module reads no file and knows no array. Foreign names stand
+here once, and are used in both directions: loading walks the rows forwards, export walks them backwards.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ READER_ROWS = (
 BERT = Row("bert_model/", "bert_model.", "bert_model/", COPY, ())
 BLOCK = Row("encoder/layer_{n}/", "encoder.layer.{n}.", "encoder/layer_._{n}/", COPY, ())
 
-# Per head: what its encoder and its whole are called, the scope of v4.34's TensorFlow class, and the class to name in errors.
+# Per head: what its encoder is called, the scope of v4.34's TensorFlow class, the class to name in errors.
 ENCODER = {
     "ctx_encoder": Row("ctx_encoder/", "ctx_encoder.", "ctx_encoder/", COPY, ()),
     "question_encoder": Row("question_encoder/", "question_encoder.", "question_encoder/", COPY, ()),
@@ -140,7 +140,7 @@ class Prefix(NamedTuple):
     Attributes:
         start: what the name begins with.
         role: "ctx_encoder", "question_encoder", "reader", "encoder" (either of the two) or "bert".
-        part: what replaces `start`, so that the same weight has the same part in every dialect and role.
+        part: what replaces `start`, so that a weight has the same part in every dialect and role.
         dialect: what to call it in reports.
     """
 
@@ -150,12 +150,8 @@ class Prefix(NamedTuple):
     dialect: str
 
 
-_HF, _INNER, _ORIGINAL, _BERT = (
-    "Hugging Face PyTorch",
-    "Hugging Face PyTorch without prefix",
-    "facebookresearch/DPR",
-    "BERT",
-)
+_HF, _INNER, _BERT = "Hugging Face PyTorch", "Hugging Face PyTorch without prefix", "BERT"
+ORIGINAL = "facebookresearch/DPR"  # its files may hold both encoders
 
 # The longest `start` that fits decides; nothing is tried out.
 TORCH_PREFIXES = (
@@ -169,13 +165,13 @@ TORCH_PREFIXES = (
     Prefix("encoder.encode_proj.", "reader", "encode_proj.", _INNER),
     Prefix("qa_outputs.", "reader", "qa_outputs.", _INNER),
     Prefix("qa_classifier.", "reader", "qa_classifier.", _INNER),
-    Prefix("ctx_model.", "ctx_encoder", "bert_model.", _ORIGINAL),
-    Prefix("ctx_model.encode_proj.", "ctx_encoder", "encode_proj.", _ORIGINAL),
-    Prefix("question_model.", "question_encoder", "bert_model.", _ORIGINAL),
-    Prefix("question_model.encode_proj.", "question_encoder", "encode_proj.", _ORIGINAL),
-    Prefix("encoder.embeddings.", "reader", "bert_model.embeddings.", _ORIGINAL),
-    Prefix("encoder.encoder.", "reader", "bert_model.encoder.", _ORIGINAL),
-    Prefix("encoder.pooler.", "reader", "bert_model.pooler.", _ORIGINAL),
+    Prefix("ctx_model.", "ctx_encoder", "bert_model.", ORIGINAL),
+    Prefix("ctx_model.encode_proj.", "ctx_encoder", "encode_proj.", ORIGINAL),
+    Prefix("question_model.", "question_encoder", "bert_model.", ORIGINAL),
+    Prefix("question_model.encode_proj.", "question_encoder", "encode_proj.", ORIGINAL),
+    Prefix("encoder.embeddings.", "reader", "bert_model.embeddings.", ORIGINAL),
+    Prefix("encoder.encoder.", "reader", "bert_model.encoder.", ORIGINAL),
+    Prefix("encoder.pooler.", "reader", "bert_model.pooler.", ORIGINAL),
     Prefix("bert.", "bert", "bert_model.", _BERT),
     Prefix("embeddings.", "bert", "bert_model.embeddings.", _BERT),
     Prefix("encoder.layer.", "bert", "bert_model.encoder.layer.", _BERT),

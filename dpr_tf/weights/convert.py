@@ -1,0 +1,298 @@
+"""From a checkpoint to variables and back: plan, check, then assign, all or nothing.
+
+Knows rows of names and arrays, and neither models nor frameworks: a variable is whatever has `shape`, `dtype`,
+`assign(array)` and can be made a NumPy array.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from dpr_tf.weights import names, remedies
+from dpr_tf.weights.arrays import Checkpoint, LazyArray, numpy_dtype
+from dpr_tf.weights.names import Row
+
+_BLOCK = 2**20  # numbers looked at together when NaN and infinity are searched
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What one load did.
+
+    Attributes:
+        source: the file, or the index of its shards.
+        dialect: how the checkpoint names its weights, e.g. "Hugging Face PyTorch".
+        loaded: how many variables were assigned.
+        missing: names, in the checkpoint's dialect family, of weights that it does not hold (all allowed to be absent).
+        unexpected: keys of the checkpoint that no weight of the model answers to; a warning named them.
+        mismatched: (key, shape in the checkpoint, shape expected there) of weights left alone because of their shape.
+        ignored: {key: reason} of keys that are deliberately not loaded.
+        initialised: Keras paths of the variables that keep the model's own initial values.
+    """
+
+    source: str
+    dialect: str
+    loaded: int
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    mismatched: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...] = ()
+    ignored: Mapping[str, str] = field(default_factory=dict)
+    initialised: tuple[str, ...] = ()
+
+    def loading_info(self) -> dict[str, list]:
+        """The dict that `from_pretrained(..., output_loading_info=True)` returns; ignored keys count as unexpected."""
+        return {
+            "missing_keys": list(self.missing),
+            "unexpected_keys": sorted([*self.unexpected, *self.ignored]),
+            "mismatched_keys": list(self.mismatched),
+        }
+
+
+@dataclass
+class _Plan:
+    """Which key goes to which row, and what does not fit."""
+
+    pairs: list[tuple[Row, str]] = field(default_factory=list)
+    missing: list[Row] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+    ignored: dict[str, str] = field(default_factory=dict)
+    dialect: str = ""
+
+
+def load_into(
+    variables: Mapping[str, Any],
+    rows: Iterable[Row],
+    checkpoint: Checkpoint,
+    *,
+    ignore_mismatched_sizes: bool = False,
+    may_initialise: Callable[[str], bool] = lambda path: False,
+) -> LoadReport:
+    """Loads a DPR checkpoint of the same role into a model's variables.
+
+    Floating-point arrays of any width are converted to each variable's dtype. Arrays with NaN or infinite numbers are
+    loaded as they are, with one warning that names them: they may be what someone wants to look at.
+
+    Args:
+        variables: {Keras path without the model's name: variable}, one for each row.
+        rows: `names.rows` of the model's configuration and head.
+        checkpoint: what `files.read_checkpoint` gave.
+        ignore_mismatched_sizes: leave variables alone whose array has another shape, and report them.
+        may_initialise: for a Keras path, whether its weight may be absent (it then keeps its value and is reported).
+
+    Returns:
+        A report.
+
+    Raises:
+        ValueError: if weights are absent, of another shape, or not of floating point, or the checkpoint is one of
+            another role or of plain BERT: one error that lists them all, and nothing is assigned.
+    """
+    rows = list(rows)
+    head = names.head_of(rows)
+    roles = {"reader"} if head == "reader" else {head, "encoder"}
+    plan = _plan(rows, checkpoint, roles)
+    if not plan.pairs:
+        raise ValueError(remedies.wrong_role(head, checkpoint))
+    return _carry_out(plan, variables, rows, checkpoint, ignore_mismatched_sizes, may_initialise)
+
+
+def load_bert(
+    variables: Mapping[str, Any],
+    rows: Iterable[Row],
+    checkpoint: Checkpoint,
+    *,
+    ignore_mismatched_sizes: bool = False,
+) -> LoadReport:
+    """Starts a model from the BERT inside any checkpoint; projection and reader heads keep their initial values.
+
+    Args:
+        variables: as in `load_into`.
+        rows: as in `load_into`.
+        checkpoint: plain BERT, with or without its heads, or a DPR encoder or reader. Of the two encoders in an
+            original bi-encoder checkpoint the model's own role is taken, for a reader the question encoder.
+        ignore_mismatched_sizes: as in `load_into`.
+
+    Returns:
+        A report; `initialised` lists what BERT does not have.
+
+    Raises:
+        ValueError: if the checkpoint has no BERT, or one with weights missing or of other shapes; nothing is assigned.
+    """
+    rows = list(rows)
+    known = names.recognise(checkpoint, checkpoint.format)
+    found = {name.role for name in known.values() if name and _in_bert(name.part)}
+    order = (names.head_of(rows), "bert", "encoder", "question_encoder", "ctx_encoder", "reader")
+    roles = [role for role in order if role in found][:1]
+    plan = _plan(rows, checkpoint, roles, only_bert=True)
+    if not plan.pairs:
+        raise ValueError(remedies.no_bert(checkpoint))
+    heads = {row.keras for row in rows if not _in_bert(names.row_part(row, checkpoint.format))}
+    return _carry_out(plan, variables, rows, checkpoint, ignore_mismatched_sizes, heads.__contains__)
+
+
+def to_torch(variables: Mapping[str, Any], rows: Iterable[Row]) -> dict[str, LazyArray]:
+    """A model's weights under Hugging Face's PyTorch keys and in PyTorch's layout, each made when asked for."""
+    return {row.torch: _exported(variables[row.keras], row.op == names.TRANSPOSE) for row in rows}
+
+
+def to_tf_h5(variables: Mapping[str, Any], rows: Iterable[Row]) -> dict[str, LazyArray]:
+    """A model's weights under v4.34's TensorFlow names (without scope), each made when asked for."""
+    return {row.tf: _exported(variables[row.keras], False) for row in rows}
+
+
+# Plan
+
+
+def _in_bert(part: str) -> bool:
+    return part.startswith("bert_model")
+
+
+def _plan(rows: list[Row], checkpoint: Checkpoint, roles: Collection[str], only_bert: bool = False) -> _Plan:
+    """Finds each row's key; `only_bert` leaves out what is not inside BERT."""
+    plan, mine = _Plan(), {}
+    for key, name in names.recognise(checkpoint, checkpoint.format).items():
+        why = _why_ignored(name, roles, only_bert)
+        if why:
+            plan.ignored[key] = why
+        elif name is None or name.role not in roles:
+            plan.unexpected.append(key)
+        elif name.part in mine:
+            raise ValueError(
+                f"{checkpoint.path}: {mine[name.part]} and {key} are the same weight: remove one"
+            )
+        else:
+            mine[name.part] = key
+            plan.dialect = plan.dialect or name.dialect
+    for row in rows:
+        key = mine.pop(names.row_part(row, checkpoint.format), None)
+        if key is None:
+            plan.missing.append(row)
+        else:
+            plan.pairs.append((row, key))
+    plan.unexpected += mine.values()
+    return plan
+
+
+def _why_ignored(name: names.Name | None, roles: Collection[str], only_bert: bool) -> str | None:
+    if name is None:
+        return None
+    if only_bert and not _in_bert(name.part):
+        return "not inside BERT"
+    if name.role not in roles and (name.dialect == names.ORIGINAL or only_bert):
+        return f"belongs to the {remedies.ROLE[name.role]} in the same file"
+    return names.ignored_reason(name.part)
+
+
+# Check
+
+
+def _carry_out(
+    plan: _Plan,
+    variables: Mapping[str, Any],
+    rows: list[Row],
+    checkpoint: Checkpoint,
+    ignore_mismatched_sizes: bool,
+    may_initialise: Callable[[str], bool],
+) -> LoadReport:
+    _check_variables(variables, rows)
+    family = checkpoint.format
+    fitting, mismatched, not_float = [], [], {}
+    for row, key in plan.pairs:
+        want = remedies.file_shape(row, variables[row.keras].shape, family)
+        if not _is_float(checkpoint[key].dtype):
+            not_float[key] = checkpoint[key].dtype.name
+        elif checkpoint[key].shape != want:
+            mismatched.append((row, key, want))
+        else:
+            fitting.append((row, key))
+    lacking = [row for row in plan.missing if not may_initialise(row.keras)]
+    if lacking or not_float or (mismatched and not ignore_mismatched_sizes):
+        odd = [
+            (key, checkpoint[key].shape, want, remedies.file_axes(row, family))
+            for row, key, want in mismatched
+        ]
+        absent = [_named(row, family) for row in lacking]
+        raise ValueError(remedies.does_not_fit(checkpoint, absent, odd, not_float))
+    _warn_unexpected(plan, checkpoint)
+    _assign(fitting, variables, checkpoint)
+    return LoadReport(
+        source=str(checkpoint.path),
+        dialect=plan.dialect,
+        loaded=len(fitting),
+        missing=tuple(sorted(_named(row, family) for row in plan.missing)),
+        unexpected=tuple(sorted(plan.unexpected)),
+        mismatched=tuple(sorted((key, checkpoint[key].shape, want) for _, key, want in mismatched)),
+        ignored=plan.ignored,
+        initialised=tuple(sorted(row.keras for row in [*plan.missing, *(row for row, _, _ in mismatched)])),
+    )
+
+
+def _named(row: Row, family: str) -> str:
+    return row.torch if family == "pt" else row.tf
+
+
+def _is_float(dtype: np.dtype) -> bool:
+    return dtype.kind == "f" or dtype.name == "bfloat16"
+
+
+def _check_variables(variables: Mapping[str, Any], rows: list[Row]) -> None:
+    wanted = {row.keras for row in rows}
+    if wanted != set(variables):
+        raise ValueError(
+            "the variables are not those of the name table: "
+            f"without a row {sorted(set(variables) - wanted)}, without a variable {sorted(wanted - set(variables))}"
+        )
+
+
+def _warn_unexpected(plan: _Plan, checkpoint: Checkpoint) -> None:
+    if plan.unexpected:
+        warnings.warn(
+            f"{checkpoint.path}: {len(plan.unexpected)} weights are not used, the model has no place for them: "
+            f"{', '.join(sorted(plan.unexpected))}. Check that config.json belongs to these weights",
+            stacklevel=4,
+        )
+
+
+# Assign
+
+
+def _assign(pairs: list[tuple[Row, str]], variables: Mapping[str, Any], checkpoint: Checkpoint) -> None:
+    odd = []
+    for row, key in pairs:
+        variable = variables[row.keras]
+        array = checkpoint[key].read()
+        if checkpoint.format == "pt" and row.op == names.TRANSPOSE:
+            array = array.T
+        with np.errstate(over="ignore"):  # what becomes infinite is named below
+            array = array.astype(numpy_dtype(variable.dtype), copy=False)
+        if not _all_finite(array):
+            odd.append(key)
+        variable.assign(array)
+    if odd:
+        warnings.warn(
+            f"{checkpoint.path}: {len(odd)} weights hold NaN or infinite numbers, outputs will too: "
+            f"{', '.join(sorted(odd))}. Use an earlier checkpoint of that training",
+            stacklevel=5,
+        )
+
+
+def _all_finite(array: np.ndarray) -> bool:
+    flat = array.ravel(order="K")
+    return all(np.isfinite(flat[i : i + _BLOCK]).all() for i in range(0, flat.size, _BLOCK))
+
+
+# Export
+
+
+def _exported(variable: Any, transpose: bool) -> LazyArray:
+    shape = tuple(int(size) for size in variable.shape)
+
+    def read() -> np.ndarray:
+        array = np.asarray(variable.numpy() if hasattr(variable, "numpy") else variable)
+        return array.T if transpose else array
+
+    return LazyArray(shape[::-1] if transpose else shape, numpy_dtype(variable.dtype), read)
