@@ -1,1 +1,1 @@
-"""Checkpoints of every format in and out: names, files and conversion. Knows no model class and no framework."""
+"""Checkpoints of every format in and out: names, files, conversion. Knows no model class, no framework."""

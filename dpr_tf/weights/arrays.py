@@ -1,4 +1,4 @@
-"""What every reader gives back: arrays read from disk only when asked for; and the error for damaged files."""
+"""What every reader gives back: arrays read from disk when asked for; the error for damaged files."""
 
 from __future__ import annotations
 

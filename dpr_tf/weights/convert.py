@@ -1,7 +1,7 @@
 """From a checkpoint to variables and back: plan, check, then assign, all or nothing.
 
-Knows rows of names and arrays, and neither models nor frameworks: a variable is whatever has `shape`, `dtype`,
-`assign(array)` and can be made a NumPy array.
+Knows rows of names and arrays, and neither models nor frameworks: a variable is whatever has `shape`,
+`dtype`, `assign(array)` and can be made a NumPy array.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ import numpy as np
 from dpr_tf.weights import names, remedies
 from dpr_tf.weights.arrays import Checkpoint, LazyArray, numpy_dtype
 from dpr_tf.weights.names import Row
+from dpr_tf.weights.remedies import sizes
+
+__all__ = ["LoadReport", "load_bert", "load_into", "sizes", "to_tf_h5", "to_torch"]
 
 _BLOCK = 2**20  # numbers looked at together when NaN and infinity are searched
 
@@ -28,9 +31,11 @@ class LoadReport:
         source: the file, or the index of its shards.
         dialect: how the checkpoint names its weights, e.g. "Hugging Face PyTorch".
         loaded: how many variables were assigned.
-        missing: names, in the checkpoint's dialect family, of weights that it does not hold (all allowed to be absent).
+        missing: names, in the checkpoint's dialect family, of weights that it does not hold (all allowed to
+            be absent).
         unexpected: keys of the checkpoint that no weight of the model answers to; a warning named them.
-        mismatched: (key, shape in the checkpoint, shape expected there) of weights left alone because of their shape.
+        mismatched: (key, shape in the checkpoint, shape expected there) of weights left alone because of
+            their shape.
         ignored: {key: reason} of keys that are deliberately not loaded.
         initialised: Keras paths of the variables that keep the model's own initial values.
     """
@@ -45,7 +50,7 @@ class LoadReport:
     initialised: tuple[str, ...] = ()
 
     def loading_info(self) -> dict[str, list]:
-        """The dict that `from_pretrained(..., output_loading_info=True)` returns; ignored keys count as unexpected."""
+        """What `from_pretrained(..., output_loading_info=True)` returns; ignored keys count as unexpected."""
         return {
             "missing_keys": list(self.missing),
             "unexpected_keys": sorted([*self.unexpected, *self.ignored]),
@@ -74,22 +79,24 @@ def load_into(
 ) -> LoadReport:
     """Loads a DPR checkpoint of the same role into a model's variables.
 
-    Floating-point arrays of any width are converted to each variable's dtype. Arrays with NaN or infinite numbers are
-    loaded as they are, with one warning that names them: they may be what someone wants to look at.
+    Floating-point arrays of any width are converted to each variable's dtype. Arrays with NaN or infinite
+    numbers are loaded as they are, with one warning that names them: they may be what someone wants to look
+    at.
 
     Args:
         variables: {Keras path without the model's name: variable}, one for each row.
         rows: `names.rows` of the model's configuration and head.
         checkpoint: what `files.read_checkpoint` gave.
         ignore_mismatched_sizes: leave variables alone whose array has another shape, and report them.
-        may_initialise: for a Keras path, whether its weight may be absent (it then keeps its value and is reported).
+        may_initialise: for a Keras path, whether its weight may be absent (it then keeps its value and is
+            reported).
 
     Returns:
         A report.
 
     Raises:
-        ValueError: if weights are absent, of another shape, or not of floating point, or the checkpoint is one of
-            another role or of plain BERT: one error that lists them all, and nothing is assigned.
+        ValueError: if weights are absent, of another shape, or not of floating point, or the checkpoint is
+            one of another role or of plain BERT: one error that lists them all, and nothing is assigned.
     """
     rows = list(rows)
     head = names.head_of(rows)
@@ -107,20 +114,22 @@ def load_bert(
     *,
     ignore_mismatched_sizes: bool = False,
 ) -> LoadReport:
-    """Starts a model from the BERT inside any checkpoint; projection and reader heads keep their initial values.
+    """Starts a model from the BERT inside any checkpoint; what BERT lacks keeps its initial values.
 
     Args:
         variables: as in `load_into`.
         rows: as in `load_into`.
-        checkpoint: plain BERT, with or without its heads, or a DPR encoder or reader. Of the two encoders in an
-            original bi-encoder checkpoint the model's own role is taken, for a reader the question encoder.
+        checkpoint: plain BERT, with or without its heads, or a DPR encoder or reader. Of the two encoders in
+            an original bi-encoder checkpoint the model's own role is taken, for a reader the question
+            encoder.
         ignore_mismatched_sizes: as in `load_into`.
 
     Returns:
         A report; `initialised` lists what BERT does not have.
 
     Raises:
-        ValueError: if the checkpoint has no BERT, or one with weights missing or of other shapes; nothing is assigned.
+        ValueError: if the checkpoint has no BERT, or one with weights missing or of other shapes; nothing is
+            assigned.
     """
     rows = list(rows)
     known = names.recognise(checkpoint, checkpoint.format)
@@ -135,7 +144,7 @@ def load_bert(
 
 
 def to_torch(variables: Mapping[str, Any], rows: Iterable[Row]) -> dict[str, LazyArray]:
-    """A model's weights under Hugging Face's PyTorch keys and in PyTorch's layout, each made when asked for."""
+    """A model's weights under PyTorch's keys and in PyTorch's layout, each made when asked for."""
     return {row.torch: _exported(variables[row.keras], row.op == names.TRANSPOSE) for row in rows}
 
 
@@ -240,19 +249,19 @@ def _is_float(dtype: np.dtype) -> bool:
 
 
 def _check_variables(variables: Mapping[str, Any], rows: list[Row]) -> None:
-    wanted = {row.keras for row in rows}
-    if wanted != set(variables):
+    wanted, given = {row.keras for row in rows}, set(variables)
+    if wanted != given:
         raise ValueError(
             "the variables are not those of the name table: "
-            f"without a row {sorted(set(variables) - wanted)}, without a variable {sorted(wanted - set(variables))}"
+            f"without a row {sorted(given - wanted)}, without a variable {sorted(wanted - given)}"
         )
 
 
 def _warn_unexpected(plan: _Plan, checkpoint: Checkpoint) -> None:
     if plan.unexpected:
         warnings.warn(
-            f"{checkpoint.path}: {len(plan.unexpected)} weights are not used, the model has no place for them: "
-            f"{', '.join(sorted(plan.unexpected))}. Check that config.json belongs to these weights",
+            f"{checkpoint.path}: {len(plan.unexpected)} weights are not used, the model has no place for "
+            f"them: {', '.join(sorted(plan.unexpected))}. Check that config.json belongs to these weights",
             stacklevel=4,
         )
 

@@ -1,7 +1,7 @@
 """A weights file of any format and any sharding, read and written.
 
-What a file is, its first bytes decide, not its name. Writing goes to a folder aside; files come to their place when all
-of them are complete.
+What a file is, its first bytes decide, not its name. Writing goes to a folder aside; files come to their
+place when all of them are complete.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def read_checkpoint(path: str | os.PathLike, from_pt: bool = False) -> Checkpoin
     """Opens a checkpoint; the numbers of an array are read from disk when asked for.
 
     Args:
-        path: a file (.safetensors, .bin, .pt, .cp, .h5, in one piece), the .index.json of shards that lie beside it, or
-            a folder with one of `WEIGHT_FILES`.
+        path: a file (.safetensors, .bin, .pt, .cp, .h5, in one piece), the .index.json of shards that lie
+            beside it, or a folder with one of `WEIGHT_FILES`.
         from_pt: for a folder, which of its files is preferred.
 
     Returns:
@@ -57,7 +57,8 @@ def read_checkpoint(path: str | os.PathLike, from_pt: bool = False) -> Checkpoin
 
     Raises:
         FileNotFoundError: if there is no such file, or no weights in the folder.
-        CheckpointError: if the file, its index or a shard is damaged, incomplete, hostile or of no known format.
+        CheckpointError: if the file, its index or a shard is damaged, incomplete, hostile or of no known
+            format.
     """
     path = Path(path)
     if path.is_dir():
@@ -76,9 +77,10 @@ def write_safetensors(
     """Writes model.safetensors, or shards and their index, as Hugging Face lays them out.
 
     Args:
-        folder: made if it does not exist. Older weights of this format in it are replaced, complete ones by complete.
-        arrays: by name: NumPy arrays, LazyArrays, or functions that give an array (called once for its shape and once
-            for its numbers). One array at a time is in memory.
+        folder: made if it does not exist. Older weights of this format in it are replaced, complete ones by
+            complete.
+        arrays: by name: NumPy arrays, LazyArrays, or functions that give an array (called once for its shape
+            and once for its numbers). One array at a time is in memory.
         max_shard_size: bytes per file, or a text such as "500MB"; a larger array has a file of its own.
         metadata: texts for the header; {"format": "pt"} if not given.
 
@@ -104,7 +106,8 @@ def write_h5(
 
     Args:
         folder: as in `write_safetensors`.
-        arrays: by TensorFlow name without the scope, e.g. "ctx_encoder/encode_proj/bias:0"; bfloat16 becomes float32.
+        arrays: by TensorFlow name without the scope, e.g. "ctx_encoder/encode_proj/bias:0"; bfloat16 becomes
+            float32.
         scope: `names.TF_SCOPE` of the head.
         max_shard_size: as in `write_safetensors`.
 
@@ -252,7 +255,7 @@ def _write_index(path: Path, names: list[str], shards: list[dict[str, LazyArray]
 
 
 def _remove_older(folder: Path, stem: str, suffix: str, kept: list[str]) -> None:
-    """Removes what an earlier save left under the same stem: readers would prefer it, or mix it up with the new one."""
+    """Removes what an earlier save left under the same stem, which readers might take for the new one."""
     mine = re.compile(re.escape(stem) + r"(-\d{5}-of-\d{5})?" + re.escape(suffix) + r"(\.index\.json)?")
     for item in folder.iterdir():
         if item.name not in kept and mine.fullmatch(item.name):

@@ -1,7 +1,7 @@
 """tf_model.h5: the layout in which Keras 2, and with it Hugging Face's TensorFlow models, kept weights.
 
-A whole file has one group per top-level layer whose attribute `weight_names` lists the arrays below it; a shard has
-the arrays themselves, listed in the attribute `layer_names`.
+A whole file has one group per top-level layer whose attribute `weight_names` lists the arrays below it; a
+shard has the arrays themselves, listed in the attribute `layer_names`.
 """
 
 from __future__ import annotations
@@ -121,8 +121,8 @@ def _places(path: Path, file: h5py.File) -> dict[str, str]:
     layers = _read_names(file, "layer_names")
     if layers is None:
         raise CheckpointError(
-            f"{path}: an HDF5 file, but not of Keras weights: no attribute layer_names. A file that Keras 3 wrote "
-            "(.weights.h5) is read with model.load_weights"
+            f"{path}: an HDF5 file, but not of Keras weights: no attribute layer_names. A file that Keras 3 "
+            "wrote (.weights.h5) is read with model.load_weights"
         )
     places = {}
     for layer in layers:
@@ -144,8 +144,8 @@ def _lazy(path: Path, file: h5py.File, place: str) -> LazyArray:
     stored = dataset.id.get_storage_size()
     if stored != dataset.nbytes:
         raise CheckpointError(
-            f"{path}: {place}: {dataset.nbytes} bytes expected, {stored} stored: compressed or damaged. Save the "
-            "weights again without compression"
+            f"{path}: {place}: {dataset.nbytes} bytes expected, {stored} stored: compressed or damaged. "
+            "Save the weights again without compression"
         )
     return LazyArray(
         dataset.shape, dtype.newbyteorder("="), lambda: _read(path, place, dtype.newbyteorder("="))

@@ -1,8 +1,9 @@
 """Pickles read as inert data: an interpreter that builds lists, dicts and records, and can call nothing.
 
-Python's own unpickler runs what a file tells it to run. This one has no instruction that calls anything: the few names
-that checkpoints need stand in a list and become data here, every other name ends the reading. It knows tensors as
-descriptions (which storage, offset, shape, strides), and neither containers nor bytes of tensors.
+Python's own unpickler runs what a file tells it to run. This one has no instruction that calls anything: the
+few names that checkpoints need stand in a list and become data here, every other name ends the reading. It
+knows tensors as descriptions (which storage, offset, shape, strides), and neither containers nor bytes of
+tensors.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class Global(NamedTuple):
 
 
 class Storage(NamedTuple):
-    """A run of numbers in the container: its key, dtype, length, and where in it this view begins (elements)."""
+    """A run of numbers in the container: key, dtype, length, and where in it this view begins (elements)."""
 
     key: str
     dtype: str
@@ -109,7 +110,8 @@ def load(file: BinaryIO, what: str, limit: int | None = None) -> Any:
         limit: bytes that may be read, at most `LARGEST_PICKLE`.
 
     Returns:
-        None, bool, int, float, str, bytes, list, tuple, dict, set, Global, Record, Storage and Tensor, nested.
+        None, bool, int, float, str, bytes, list, tuple, dict, set, Global, Record, Storage and Tensor,
+        nested.
 
     Raises:
         CheckpointError: if it is no pickle, is cut off, is implausibly long, or names or does anything that a
@@ -152,14 +154,14 @@ class _Machine:
                 step = _STEPS.get(opcode.name)
                 if step is None:
                     raise CheckpointError(
-                        f"{self._what}: refused: a pickle with the instruction {opcode.name}, which no checkpoint "
-                        "needs. Nothing was run or loaded"
+                        f"{self._what}: refused: a pickle with the instruction {opcode.name}, which no "
+                        "checkpoint needs. Nothing was run or loaded"
                     )
                 step(self, argument)
         except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise CheckpointError(
-                f"{self._what}: not a readable PyTorch pickle ({type(error).__name__}: {error}): the file is damaged or "
-                "cut off. Download or save it again"
+                f"{self._what}: not a readable PyTorch pickle ({type(error).__name__}: {error}): the file "
+                "is damaged or cut off. Download or save it again"
             ) from error
         raise CheckpointError(f"{self._what}: the pickle has no end: the file is cut off")
 
@@ -193,8 +195,9 @@ class _Machine:
         known = full in STORAGE_DTYPES or full in _BUILDERS or full in INERT_NAMES
         if not (known or full.startswith(INERT_PREFIXES) or full.endswith(INERT_CLASS)):
             raise CheckpointError(
-                f"{self._what}: refused: the pickle names {full[:200]!r}, which no checkpoint of tensors needs. Nothing "
-                "was run or loaded. Use a safetensors file, or save the model's state_dict() with torch.save"
+                f"{self._what}: refused: the pickle names {full[:200]!r}, which no checkpoint of tensors "
+                "needs. Nothing was run or loaded. Use a safetensors file, or save the model's state_dict() "
+                "with torch.save"
             )
         self._push(Global(full))
 

@@ -1,4 +1,4 @@
-"""What to tell someone whose checkpoint does not fit: the roles, sizes and config.json fields behind the mismatch."""
+"""What to tell someone whose checkpoint does not fit: role, sizes, the config.json fields behind it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _TELLING = (
 
 
 def sizes(checkpoint: Checkpoint) -> dict[str, int]:
-    """The config.json fields that the shapes of a checkpoint tell (the number of attention heads they do not).
+    """The config.json fields that the shapes of a checkpoint tell (attention heads are not among them).
 
     Args:
         checkpoint: any that has a BERT in it.
@@ -75,8 +75,9 @@ def wrong_role(head: str, checkpoint: Checkpoint) -> str:
 def no_bert(checkpoint: Checkpoint) -> str:
     """The error for a checkpoint in which no BERT is found."""
     return (
-        f"{checkpoint.path}: no BERT in it, nothing was loaded. Names such as bert.embeddings.word_embeddings.weight "
-        f"or embeddings.word_embeddings.weight expected; it holds {_some(checkpoint)}"
+        f"{checkpoint.path}: no BERT in it, nothing was loaded. Names such as "
+        f"bert.embeddings.word_embeddings.weight or embeddings.word_embeddings.weight expected; it holds "
+        f"{_some(checkpoint)}"
     )
 
 
@@ -106,8 +107,8 @@ def does_not_fit(
         ]
         parts.append(_section("of another shape", lines))
         parts.append(
-            "config.json belongs to other weights, or was changed; ignore_mismatched_sizes=True leaves these at their "
-            "initial values."
+            "config.json belongs to other weights, or was changed; ignore_mismatched_sizes=True leaves "
+            "these at their initial values."
         )
     if not_float:
         lines = [f"{key}: {dtype}" for key, dtype in sorted(not_float.items())]

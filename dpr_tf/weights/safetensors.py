@@ -1,7 +1,7 @@
-"""The safetensors format: 8 bytes of length, a JSON header, then the numbers. Reader with every check, and writer.
+"""The safetensors format, read and written: 8 bytes of length, a JSON header, then the numbers.
 
-The format is small enough to be read here directly, so that each tensor is read into one new array and no memory map
-stays behind.
+The format is small enough to be read here directly, so that each tensor is read into one new array and no
+memory map stays behind.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def read_safetensors(path: Path) -> Checkpoint:
         The tensors by name; `metadata` is the header's.
 
     Raises:
-        CheckpointError: if the file is cut off, its header is no header, or a tensor's offsets do not fit its shape, the
-            file, or the other tensors.
+        CheckpointError: if the file is cut off, its header is no header, or a tensor's offsets do not fit its
+            shape, the file, or the other tensors.
     """
     path = Path(path)
     header, data, size = _header(path)
@@ -125,8 +125,8 @@ def _header(path: Path) -> tuple[dict[str, Any], int, int]:
         length = int.from_bytes(file.read(8), "little")
         if end < 8 or length > min(end - 8, LARGEST_HEADER):
             raise CheckpointError(
-                f"{path}: no safetensors file, or cut off: a header of {length} bytes in a file of {end} bytes. "
-                "Download or save it again"
+                f"{path}: no safetensors file, or cut off: a header of {length} bytes in a file of {end} "
+                "bytes. Download or save it again"
             )
         text = file.read(length)
     try:

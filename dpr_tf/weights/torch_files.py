@@ -1,7 +1,7 @@
 """PyTorch's .bin / .pt / .cp files without PyTorch: the zip container and the one before PyTorch 1.6.
 
-A file is checked whole when it is opened (every storage lies inside the file, every tensor inside its storage, no size
-is trusted); the numbers of a tensor are read when asked for. Optimizer state is never read.
+A file is checked whole when it is opened (every storage lies inside the file, every tensor inside its
+storage, no size is trusted); the numbers of a tensor are read when asked for. Optimizer state is never read.
 """
 
 from __future__ import annotations
@@ -45,11 +45,12 @@ def read_torch(path: Path) -> Checkpoint:
         path: the file.
 
     Returns:
-        The tensors by key; `metadata["encoder_params"]` holds those of an original DPR checkpoint, as plain data.
+        The tensors by key; `metadata["encoder_params"]` holds those of an original DPR checkpoint, as plain
+        data.
 
     Raises:
-        CheckpointError: if the file is damaged, cut off, compressed, holds no tensors, or its pickle wants to do
-            anything but describe tensors (nothing of it is run).
+        CheckpointError: if the file is damaged, cut off, compressed, holds no tensors, or its pickle wants to
+            do anything but describe tensors (nothing of it is run).
     """
     path = Path(path)
     with open(path, "rb") as file:
@@ -99,15 +100,16 @@ def _members(path: Path, file: BinaryIO) -> dict[str, tuple[int, int]]:
         struct.error,
     ) as error:
         raise CheckpointError(
-            f"{path}: damaged or cut off ({error}): its zip directory cannot be read. Download or save it again"
+            f"{path}: damaged or cut off ({error}): its zip directory cannot be read. Download or save it "
+            "again"
         ) from error
     end = file_size(file)
     members = {}
     for info in infos:
         if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
             raise CheckpointError(
-                f"{path}: its member {info.filename!r} is compressed or encrypted; torch.save stores members as they "
-                "are. Unpack and save the weights again with torch.save or as safetensors"
+                f"{path}: its member {info.filename!r} is compressed or encrypted; torch.save stores "
+                "members as they are. Unpack and save the weights again with torch.save or as safetensors"
             )
         file.seek(info.header_offset)
         header = file.read(_LOCAL_HEADER.size)
@@ -170,8 +172,8 @@ def _legacy_places(
         position += 8
         if len(header) < 8 or size < 0 or position + size > end:
             raise CheckpointError(
-                f"{path}: cut off: a storage of {size} bytes begins at byte {position}, the file ends at {end}. "
-                "Download or save it again"
+                f"{path}: cut off: a storage of {size} bytes begins at byte {position}, the file ends at "
+                f"{end}. Download or save it again"
             )
         places[key] = (position, size)
         position += size
@@ -229,8 +231,8 @@ def _lazy(path: Path, key: str, tensor: Tensor, places: dict[str, tuple[int, int
     )
     if (first + count) * dtype.itemsize > available or tensor.storage.size * dtype.itemsize > available:
         raise CheckpointError(
-            f"{path}: {key}: shape {tensor.shape} with strides {tensor.strides} at element {first} does not fit into "
-            f"its storage of {available} bytes: the file is damaged"
+            f"{path}: {key}: shape {tensor.shape} with strides {tensor.strides} at element {first} does not "
+            f"fit into its storage of {available} bytes: the file is damaged"
         )
 
     def read() -> np.ndarray:
@@ -244,7 +246,7 @@ def _lazy(path: Path, key: str, tensor: Tensor, places: dict[str, tuple[int, int
 
 
 def _plain(value: Any, depth: int = 0) -> Any:
-    """Configuration as dicts, lists and numbers: omegaconf's containers are unwrapped, other objects become text."""
+    """Configuration as dicts, lists and numbers; omegaconf is unwrapped, other objects become text."""
     if depth > 20:
         return None
     if isinstance(value, Record) and isinstance(value.state, dict):
