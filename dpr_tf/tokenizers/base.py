@@ -49,7 +49,9 @@ class TokenizerBase(SpecialTokens, Folder):
     def __init__(self, init_settings: dict[str, Any], settings: dict[str, Any]):
         self.init_kwargs = {**init_settings, **settings}
         self.name_or_path = settings.pop("name_or_path", "")
-        self.model_max_length = settings.pop("model_max_length", None) or settings.pop("max_len", NO_LENGTH_LIMIT)
+        self.model_max_length = settings.pop("model_max_length", None) or settings.pop(
+            "max_len", NO_LENGTH_LIMIT
+        )
         self.clean_up_tokenization_spaces = settings.pop("clean_up_tokenization_spaces", True)
         for name in ("padding_side", "truncation_side"):
             side = settings.pop(name, getattr(self, name))
@@ -310,7 +312,11 @@ class TokenizerBase(SpecialTokens, Folder):
         _check_row_options(pair_ids, options)
         names = self.model_input_names
         special = options.add_special_tokens
-        total = len(ids) + len(pair_ids or []) + (self.num_special_tokens_to_add(pair_ids is not None) if special else 0)
+        total = (
+            len(ids)
+            + len(pair_ids or [])
+            + (self.num_special_tokens_to_add(pair_ids is not None) if special else 0)
+        )
         overflow: list[int] = []
         if options.truncation != "do_not_truncate" and options.max_length and total > options.max_length:
             ids, pair_ids, overflow = self.truncate_sequences(
@@ -334,8 +340,10 @@ class TokenizerBase(SpecialTokens, Folder):
             row["special_tokens_mask"] = mask
         if options.max_length is None and options.verbose:
             self._warn_of_length(len(row["input_ids"]))
-        if options.padding != "do_not_pad" or wanted(options.return_attention_mask, "attention_mask", names):
-            row = pad(self, row, options.replace(return_tensors=None, truncation=False)).data
+        with_mask = wanted(options.return_attention_mask, "attention_mask", names)
+        if options.padding != "do_not_pad" or with_mask:
+            changes = {"return_tensors": None, "truncation": False, "return_attention_mask": with_mask}
+            row = dict(pad(self, row, options.replace(**changes)))
         if options.return_length:
             row["length"] = len(row["input_ids"])
         return row
@@ -376,7 +384,10 @@ class TokenizerBase(SpecialTokens, Folder):
         return types if token_ids_1 is None else types + [1] * (len(token_ids_1) + 1)
 
     def get_special_tokens_mask(
-        self, token_ids_0: list[int], token_ids_1: list[int] | None = None, already_has_special_tokens: bool = False
+        self,
+        token_ids_0: list[int],
+        token_ids_1: list[int] | None = None,
+        already_has_special_tokens: bool = False,
     ) -> list[int]:
         """1 for special tokens, 0 for others, of a row that already has its special tokens."""
         special = set(self.all_special_ids)
@@ -385,7 +396,11 @@ class TokenizerBase(SpecialTokens, Folder):
     # Text
 
     def decode(
-        self, token_ids, skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool | None = None, **kwargs
+        self,
+        token_ids,
+        skip_special_tokens: bool = False,
+        clean_up_tokenization_spaces: bool | None = None,
+        **kwargs,
     ) -> str:
         """The text of a row of ids: word pieces joined, spaces before punctuation removed.
 
@@ -397,7 +412,11 @@ class TokenizerBase(SpecialTokens, Folder):
         return self._decode(to_lists(token_ids), skip_special_tokens, clean_up_tokenization_spaces, **kwargs)
 
     def batch_decode(
-        self, sequences, skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool | None = None, **kwargs
+        self,
+        sequences,
+        skip_special_tokens: bool = False,
+        clean_up_tokenization_spaces: bool | None = None,
+        **kwargs,
     ) -> list[str]:
         """The texts of a batch of rows; arguments as in `decode`."""
         return [

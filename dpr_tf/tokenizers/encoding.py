@@ -40,7 +40,9 @@ class BatchEncoding(UserDict):
         n_sequences: texts per row (1, or 2 for pairs); read from `encoding` when None.
     """
 
-    def __init__(self, data=None, encoding=None, tensor_type=None, prepend_batch_axis=False, n_sequences=None):
+    def __init__(
+        self, data=None, encoding=None, tensor_type=None, prepend_batch_axis=False, n_sequences=None
+    ):
         super().__init__(data)
         self._encodings = encoding if encoding is None or isinstance(encoding, (list, tuple)) else [encoding]
         if n_sequences is None and self._encodings:
@@ -234,7 +236,9 @@ def tensor_maker(tensor_type: str) -> Callable[[Any], Any]:
     """
     kind = str(getattr(tensor_type, "value", tensor_type))
     if kind not in TENSOR_TYPES:
-        raise ValueError(f"return_tensors={tensor_type!r}: expected one of {', '.join(map(repr, TENSOR_TYPES))}")
+        raise ValueError(
+            f"return_tensors={tensor_type!r}: expected one of {', '.join(map(repr, TENSOR_TYPES))}"
+        )
     if kind == "np":
         return _numpy_array
     if kind == "tf":
@@ -282,10 +286,12 @@ def _numpy_array(value) -> np.ndarray:
 def _ragged_message(name: str, value, tensor_type: str) -> str:
     if name == "overflowing_tokens":
         return (
-            'overflowing_tokens has rows of different lengths, so return_tensors cannot be used with it: call with '
+            "overflowing_tokens has rows of different lengths, so return_tensors cannot be used with it: call with "
             "return_tensors=None, or return_overflowing_tokens=False"
         )
-    lengths = sorted({len(row) for row in value if hasattr(row, "__len__")}) if isinstance(value, list) else []
+    lengths = (
+        sorted({len(row) for row in value if hasattr(row, "__len__")}) if isinstance(value, list) else []
+    )
     return (
         f"{name}: cannot make one {tensor_type!r} array of rows of lengths {lengths}; call the tokenizer with "
         "padding=True and truncation=True so that all rows have the same length"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -76,10 +78,13 @@ class BertTokenizerFast(TokenizerBase):
         elif vocab_file is not None:
             self._tokenizer = self._new_backend(read_vocabulary(vocab_file))
         else:
-            raise ValueError(f"{type(self).__name__} needs vocab_file (vocab.txt) or tokenizer_file (tokenizer.json)")
+            raise ValueError(
+                f"{type(self).__name__} needs vocab_file (vocab.txt) or tokenizer_file (tokenizer.json)"
+            )
         self._check_vocabulary(tokenizer_file or vocab_file)
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
+        self._renamed: dict[int, str] = {}
         self._tokenizer.normalizer = _normalizer(self._tokenizer.normalizer, settings)
         self._add_initial_tokens(added)
 
@@ -164,8 +169,16 @@ class BertTokenizerFast(TokenizerBase):
 
     def _add_tokens(self, new_tokens: list, special_tokens: bool = False) -> int:
         if special_tokens:
-            return self._tokenizer.add_special_tokens([special_token(token) for token in new_tokens])
-        return self._tokenizer.add_tokens(new_tokens)
+            added = self._tokenizer.add_special_tokens([special_token(token) for token in new_tokens])
+        else:
+            added = self._tokenizer.add_tokens(new_tokens)
+        # newer versions of the library show added tokens as the normalizer leaves them: lower-cased
+        self._renamed = {
+            index: token.content
+            for index, token in self.added_tokens_decoder.items()
+            if self._tokenizer.id_to_token(index) != token.content
+        }
+        return added
 
     def convert_tokens_to_ids(self, tokens):
         """The id of a token, or the ids of a list of tokens; the unknown token's for unknown ones."""
@@ -179,9 +192,9 @@ class BertTokenizerFast(TokenizerBase):
     def convert_ids_to_tokens(self, ids, skip_special_tokens: bool = False):
         """The token of an id, or the tokens of a list of ids; None for ids outside the vocabulary."""
         if isinstance(ids, int):
-            return self._tokenizer.id_to_token(ids)
+            return self._renamed.get(ids) or self._tokenizer.id_to_token(ids)
         special = set(self.all_special_ids) if skip_special_tokens else ()
-        return [self._tokenizer.id_to_token(int(index)) for index in ids if int(index) not in special]
+        return [self.convert_ids_to_tokens(int(index)) for index in ids if int(index) not in special]
 
     def convert_tokens_to_string(self, tokens: list[str]) -> str:
         """Joins word pieces to text."""
@@ -192,7 +205,10 @@ class BertTokenizerFast(TokenizerBase):
         return self._tokenizer.num_special_tokens_to_add(pair)
 
     def get_special_tokens_mask(
-        self, token_ids_0: list[int], token_ids_1: list[int] | None = None, already_has_special_tokens: bool = False
+        self,
+        token_ids_0: list[int],
+        token_ids_1: list[int] | None = None,
+        already_has_special_tokens: bool = False,
     ) -> list[int]:
         """1 for special tokens, 0 for others, of a row that already has its special tokens.
 
@@ -208,7 +224,9 @@ class BertTokenizerFast(TokenizerBase):
 
     # Text
 
-    def tokenize(self, text: str, pair: str | None = None, add_special_tokens: bool = False, **kwargs) -> list[str]:
+    def tokenize(
+        self, text: str, pair: str | None = None, add_special_tokens: bool = False, **kwargs
+    ) -> list[str]:
         """The word pieces of a text (and of a second one)."""
         return self.encode_plus(text, pair, add_special_tokens=add_special_tokens, **kwargs).tokens()
 
@@ -252,7 +270,9 @@ class BertTokenizerFast(TokenizerBase):
         if extra:
             raise TypeError(f"{type(self).__name__}: unknown options {sorted(extra)}")
         if not isinstance(batch, (list, tuple, set)):
-            raise TypeError(f"a batch is a list of texts or of (text, text) pairs; found {type(batch).__name__}")
+            raise TypeError(
+                f"a batch is a list of texts or of (text, text) pairs; found {type(batch).__name__}"
+            )
         encodings = self._run(list(batch), options)
         if not encodings:
             raise IndexError("tokenizing an empty batch: give at least one text")
@@ -262,42 +282,44 @@ class BertTokenizerFast(TokenizerBase):
         data = self._columns(rows, options)
         if options.return_overflowing_tokens:
             data["overflow_to_sample_mapping"] = [
-                index for index, encoding in enumerate(encodings) for _ in range(1 + len(encoding.overflowing))
+                index
+                for index, encoding in enumerate(encodings)
+                for _ in range(1 + len(encoding.overflowing))
             ]
         if options.max_length is None and options.verbose:
             self._warn_of_length(max(len(row) for row in rows))
         return BatchEncoding(data, rows, tensor_type=options.return_tensors)
 
     def _run(self, batch: list, options: CallOptions) -> list[Encoding]:
-        self._check_stride(batch, options)
         self.set_truncation_and_padding(
-            options.padding, options.truncation, options.max_length, options.stride, options.pad_to_multiple_of
+            options.padding,
+            options.truncation,
+            options.max_length,
+            options.stride,
+            options.pad_to_multiple_of,
+        )
+        encode = functools.partial(
+            self._tokenizer.encode_batch,
+            add_special_tokens=options.add_special_tokens,
+            is_pretokenized=options.is_split_into_words,
         )
         try:
-            return self._tokenizer.encode_batch(
-                batch, add_special_tokens=options.add_special_tokens, is_pretokenized=options.is_split_into_words
-            )
+            try:
+                return encode(batch)
+            except TypeError:
+                # also what the library says of lone surrogates, which no UTF-8 holds
+                return encode(_without_surrogates(batch))
         except TypeError as error:
             expected = "lists of words" if options.is_split_into_words else "str, or pairs of str"
             raise TypeError(f"a batch holds something that is not text: expected {expected} ({error})") from error
-        except Exception as error:
-            # the Rust library raises plain Exception
+        except BaseException as error:
+            # the library raises plain Exception, or panics where the stride leaves no room for new tokens
+            if type(error) is not Exception and type(error).__name__ != "PanicException":
+                raise
             raise ValueError(
-                f"{error} (truncation={options.truncation!r}, max_length={options.max_length}); use a longer "
-                "max_length or truncation='longest_first'"
+                f"{error} (truncation={options.truncation!r}, max_length={options.max_length}, "
+                f"stride={options.stride}); use a longer max_length, a shorter stride or truncation='longest_first'"
             ) from error
-
-    def _check_stride(self, batch: list, options: CallOptions) -> None:
-        """The Rust library panics when the stride leaves no room for new tokens."""
-        if options.truncation == "do_not_truncate" or not options.stride:
-            return
-        pair = any(isinstance(item, tuple) for item in batch)
-        special = self.num_special_tokens_to_add(pair) if options.add_special_tokens else 0
-        if options.stride >= options.max_length - special:
-            raise ValueError(
-                f"stride={options.stride} leaves no room: rows hold {options.max_length} tokens, {special} of them "
-                f"special; use a stride below {options.max_length - special}"
-            )
 
     def _columns(self, rows: list[Encoding], options: CallOptions) -> dict[str, list]:
         names = self.model_input_names
@@ -316,7 +338,10 @@ class BertTokenizerFast(TokenizerBase):
 
     def _decode(self, ids, skip_special_tokens: bool, clean_up: bool | None, **kwargs) -> str:
         ids = [ids] if isinstance(ids, int) else ids
-        return self._cleaned(self._tokenizer.decode(ids, skip_special_tokens=skip_special_tokens), clean_up)
+        if not self._renamed:
+            return self._cleaned(self._tokenizer.decode(ids, skip_special_tokens=skip_special_tokens), clean_up)
+        tokens = self.convert_ids_to_tokens(ids, skip_special_tokens)
+        return self._cleaned(self._tokenizer.decoder.decode([token for token in tokens if token]), clean_up)
 
     # Files
 
@@ -354,11 +379,15 @@ class BertTokenizerFast(TokenizerBase):
         """
         renamed = special_tokens_map or {}
         slots = {name: renamed.get(token, token) for name, token in self._slot_texts().items()}
-        extra = [renamed.get(token, token) for token in self.additional_special_tokens] + list(new_special_tokens or [])
+        extra = [renamed.get(token, token) for token in self.additional_special_tokens] + list(
+            new_special_tokens or []
+        )
         backend = Tokenizer(WordPiece({}, unk_token=slots["unk_token"], max_input_chars_per_word=100))
         backend.normalizer, backend.pre_tokenizer = self._tokenizer.normalizer, self._tokenizer.pre_tokenizer
         special = [slots[name] for name in ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")]
-        trainer = WordPieceTrainer(vocab_size=vocab_size, special_tokens=[*special, *map(str, extra)], **kwargs)
+        trainer = WordPieceTrainer(
+            vocab_size=vocab_size, special_tokens=[*special, *map(str, extra)], **kwargs
+        )
         backend.train_from_iterator(text_iterator, trainer=trainer, length=length)
         settings = {**self.init_kwargs, **slots, "additional_special_tokens": extra}
         new = type(self)(tokenizer_object=backend, **settings)
@@ -381,3 +410,12 @@ def _normalizer(present, settings: dict[str, Any]):
         strip_accents=settings["strip_accents"],
         lowercase=settings["do_lower_case"],
     )
+
+
+def _without_surrogates(value):
+    """Texts with U+FFFD, which the normalizer drops too, for every lone surrogate."""
+    if isinstance(value, str):
+        return re.sub("[\ud800-\udfff]", "\ufffd", value)
+    if isinstance(value, (list, tuple)):
+        return type(value)(_without_surrogates(item) for item in value)
+    return value

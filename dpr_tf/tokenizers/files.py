@@ -71,7 +71,12 @@ class Folder:
                 f"{name} is a file: {cls.__name__}.from_pretrained() takes the folder it is in, or a Hub id; to read "
                 f"a vocabulary alone use {cls.__name__}({str(name)!r})"
             )
-        arguments = {"cache_dir": cache_dir, "force_download": force_download, "token": token, "revision": revision}
+        arguments = {
+            "cache_dir": cache_dir,
+            "force_download": force_download,
+            "token": token,
+            "revision": revision,
+        }
         arguments["local_files_only"] = local_files_only
         where, kwargs = hub.split_arguments({**kwargs, **arguments})
 
@@ -137,7 +142,9 @@ class Folder:
         prefix = "" if filename_prefix is None else f"{filename_prefix}-"
         paths = [
             _write_json(os.path.join(save_directory, prefix + CONFIG_FILE), self._config()),
-            _write_json(os.path.join(save_directory, prefix + SPECIAL_TOKENS_FILE), self._saved_special_tokens()),
+            _write_json(
+                os.path.join(save_directory, prefix + SPECIAL_TOKENS_FILE), self._saved_special_tokens()
+            ),
         ]
         if legacy_format is not False:
             paths += self.save_vocabulary(save_directory, filename_prefix)
@@ -147,7 +154,9 @@ class Folder:
         if legacy_format is not True:
             paths += self._save_extra(save_directory, filename_prefix)
         if push_to_hub:
-            hub.push_folder(save_directory, kwargs.pop("repo_id", os.path.basename(str(save_directory))), **kwargs)
+            hub.push_folder(
+                save_directory, kwargs.pop("repo_id", os.path.basename(str(save_directory))), **kwargs
+            )
         return tuple(paths)
 
     def push_to_hub(
@@ -229,7 +238,9 @@ def _settings(find, overrides: dict[str, Any]) -> dict[str, Any]:
         added = _old_added_tokens(settings, None if added_path is None else read_json(added_path), tokenizer)
     else:
         added = {int(index): token_from_properties(token) for index, token in decoder.items()}
-        settings["additional_special_tokens"] = _with_special(settings.get("additional_special_tokens"), added)
+        settings["additional_special_tokens"] = _with_special(
+            settings.get("additional_special_tokens"), added
+        )
     for name in SLOTS:
         if isinstance(settings.get(name), dict):
             settings[name] = token_from_properties(settings[name])
@@ -248,7 +259,11 @@ def _settings_of_v5(settings: dict[str, Any], tokenizer: dict) -> dict[str, Any]
     Its `do_lower_case` is false for some lower-casing tokenizers, so the normalizer in tokenizer.json counts.
     """
     normalizer = tokenizer.get("normalizer") or {}
-    names = {"lowercase": "do_lower_case", "strip_accents": "strip_accents", "handle_chinese_chars": "tokenize_chinese_chars"}
+    names = {
+        "lowercase": "do_lower_case",
+        "strip_accents": "strip_accents",
+        "handle_chinese_chars": "tokenize_chinese_chars",
+    }
     found = {ours: normalizer[theirs] for theirs, ours in names.items() if theirs in normalizer}
     extra = settings.pop("extra_special_tokens", None)
     if isinstance(extra, list):
@@ -263,7 +278,9 @@ def _old_added_tokens(settings: dict[str, Any], added: dict[str, int] | None, to
     special = {settings.get(name) for name in SLOTS if isinstance(settings.get(name), str)}
     special |= {token for token in settings.get("additional_special_tokens") or [] if isinstance(token, str)}
     return {
-        index: token_from_properties({"content": token, "normalized": token not in special, "special": token in special})
+        index: token_from_properties(
+            {"content": token, "normalized": token not in special, "special": token in special}
+        )
         for token, index in added.items()
     }
 
@@ -272,7 +289,9 @@ def _with_special(additional, added: dict) -> list:
     """The additional special tokens and all special added ones: v4.34 lists them there on loading."""
     listed = list(additional or [])
     texts = {token["content"] if isinstance(token, dict) else token for token in listed}
-    return listed + [added[i].content for i in sorted(added) if added[i].special and added[i].content not in texts]
+    return listed + [
+        added[i].content for i in sorted(added) if added[i].special and added[i].content not in texts
+    ]
 
 
 def _write_json(path: str, content: dict) -> str:

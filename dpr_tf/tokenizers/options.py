@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -68,7 +69,7 @@ def settle(tokenizer, options: CallOptions, legacy: dict[str, Any]) -> CallOptio
     padding, truncation, max_length = options.padding, options.truncation, options.max_length
     if max_length is not None and padding is False and truncation is None:
         if options.verbose:
-            logger.warning("max_length is given without truncation: truncating to it, as truncation=True would")
+            _hint("max_length is given without truncation: truncating to it, as truncation=True would")
         truncation = "longest_first"
     if padding is False and pad_to_max:
         padding = "longest" if max_length is None else "max_length"
@@ -82,12 +83,20 @@ def settle(tokenizer, options: CallOptions, legacy: dict[str, Any]) -> CallOptio
     return options.replace(padding=padding, truncation=truncation, max_length=max_length)
 
 
+@functools.cache
+def _hint(message: str) -> None:
+    """Logs a message once."""
+    logger.warning(message)
+
+
 def _padding_name(padding) -> str:
     if padding is False:
         return "do_not_pad"
     name = "longest" if padding is True else getattr(padding, "value", padding)
     if name not in PADDINGS:
-        raise ValueError(f"padding={padding!r}: expected True, False or one of {', '.join(map(repr, PADDINGS))}")
+        raise ValueError(
+            f"padding={padding!r}: expected True, False or one of {', '.join(map(repr, PADDINGS))}"
+        )
     return name
 
 
@@ -111,9 +120,8 @@ def _lengths_of_model(tokenizer, padding: str, truncation: str, verbose: bool) -
     if tokenizer.model_max_length <= _LARGE:
         return padding, truncation, tokenizer.model_max_length
     if verbose:
-        logger.warning(
-            "%s has no effect: max_length is not given and the tokenizer has no model_max_length", " and ".join(wanted)
-        )
+        options = " and ".join(wanted)
+        _hint(f"{options} has no effect: neither max_length is given nor has the tokenizer a model_max_length")
     return "do_not_pad" if padding == "max_length" else padding, "do_not_truncate", None
 
 
@@ -121,7 +129,9 @@ def _check(tokenizer, padding: str, truncation: str, max_length: int | None, mul
     if padding == "do_not_pad":
         return
     if tokenizer.pad_token is None or tokenizer.pad_token_id < 0:
-        raise ValueError("padding needs a pad token: set `tokenizer.pad_token`, for BERT vocabularies to '[PAD]'")
+        raise ValueError(
+            "padding needs a pad token: set `tokenizer.pad_token`, for BERT vocabularies to '[PAD]'"
+        )
     if truncation != "do_not_truncate" and multiple and max_length and max_length % multiple:
         raise ValueError(
             f"max_length={max_length} is no multiple of pad_to_multiple_of={multiple}, so rows cannot be both "

@@ -43,7 +43,11 @@ def pad(tokenizer, encoded_inputs, options: CallOptions) -> BatchEncoding:
 
 
 def _columns(encoded_inputs):
-    if isinstance(encoded_inputs, (list, tuple)) and encoded_inputs and isinstance(encoded_inputs[0], Mapping):
+    if (
+        isinstance(encoded_inputs, (list, tuple))
+        and encoded_inputs
+        and isinstance(encoded_inputs[0], Mapping)
+    ):
         return {name: [row[name] for row in encoded_inputs] for name in encoded_inputs[0]}
     return encoded_inputs
 
@@ -51,7 +55,9 @@ def _columns(encoded_inputs):
 def _check_same_length(columns, batch_size: int) -> None:
     wrong = {name: len(values) for name, values in columns.items() if len(values) != batch_size}
     if wrong:
-        raise AssertionError(f"pad(): {batch_size} rows of ids, but {wrong}; every entry needs one value per row")
+        raise AssertionError(
+            f"pad(): {batch_size} rows of ids, but {wrong}; every entry needs one value per row"
+        )
 
 
 def _as_lists(columns, main: str):
@@ -103,7 +109,11 @@ def pad_row(tokenizer, row: dict, options: CallOptions) -> dict:
         row["attention_mask"] = [1] * length
     if options.padding == "do_not_pad" or length == target:
         return row
-    fill = {"token_type_ids": tokenizer.pad_token_type_id, "special_tokens_mask": 1, main: tokenizer.pad_token_id}
+    fill = {
+        "token_type_ids": tokenizer.pad_token_type_id,
+        "special_tokens_mask": 1,
+        main: tokenizer.pad_token_id,
+    }
     if with_mask:
         fill["attention_mask"] = 0
     if tokenizer.padding_side not in ("left", "right"):
@@ -166,7 +176,10 @@ def _longest_first(ids, pair_ids, surplus: int, side: str):
 def _cut(ids, surplus: int, stride: int, side: str, strategy: str):
     if len(ids) <= surplus:
         logger.error(
-            "truncation %r cannot remove %d tokens from a text of %d tokens: it is left uncut", strategy, surplus, len(ids)
+            "truncation %r cannot remove %d tokens from a text of %d tokens: it is left uncut",
+            strategy,
+            surplus,
+            len(ids),
         )
         return ids, []
     window = min(len(ids), stride + surplus)

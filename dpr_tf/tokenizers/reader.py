@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from .encoding import BatchEncoding
 from .padding import to_lists
 from .spans import DPRSpanPrediction, best_spans
-
-import numpy as np
 
 
 class ReaderTokenizer:
@@ -57,7 +57,9 @@ class ReaderTokenizer:
         questions = [questions] * len(titles) if isinstance(questions, str) else questions
         self._check_passages(titles, texts)
         heads = super().__call__(questions, titles, padding=False, truncation=False)["input_ids"]
-        tails = super().__call__(texts, add_special_tokens=False, padding=False, truncation=False)["input_ids"]
+        tails = super().__call__(texts, add_special_tokens=False, padding=False, truncation=False)[
+            "input_ids"
+        ]
         cut = max_length if truncation and max_length is not None else None
         rows = {"input_ids": [(head + tail)[:cut] for head, tail in zip(heads, tails)]}
         if return_attention_mask is not False:
@@ -68,10 +70,17 @@ class ReaderTokenizer:
     def _check_passages(self, titles, texts) -> None:
         if len(titles) != len(texts):
             error = AssertionError if self.is_fast else ValueError
-            raise error(f"every passage has a title and a text: found {len(titles)} titles and {len(texts)} texts")
+            raise error(
+                f"every passage has a title and a text: found {len(titles)} titles and {len(texts)} texts"
+            )
 
     def decode_best_spans(
-        self, reader_input, reader_output, num_spans: int = 16, max_answer_length: int = 64, num_spans_per_passage: int = 4
+        self,
+        reader_input,
+        reader_output,
+        num_spans: int = 16,
+        max_answer_length: int = 64,
+        num_spans_per_passage: int = 4,
     ) -> list[DPRSpanPrediction]:
         """The best answers: passages by descending relevance, in each the best spans by score.
 
@@ -124,7 +133,9 @@ class ReaderTokenizer:
                 "this tokenizer with titles and texts, and a max_length beyond the question"
             ) from None
 
-    def _get_best_spans(self, start_logits, end_logits, max_answer_length: int, top_spans: int) -> list[tuple[int, int]]:
+    def _get_best_spans(
+        self, start_logits, end_logits, max_answer_length: int, top_spans: int
+    ) -> list[tuple[int, int]]:
         """`spans.best_spans` under v4.34's name."""
         return best_spans(start_logits, end_logits, max_answer_length, top_spans)
 

@@ -69,11 +69,16 @@ class BertTokenizer(TokenizerBase):
         super().__init__(settings, kwargs)
         self._vocab = read_vocabulary(vocab_file)
         self._tokens = {index: token for token, index in self._vocab.items()}
-        self._added: dict[int, AddedToken] = {int(index): special_token(token) for index, token in added.items()}
+        self._added: dict[int, AddedToken] = {
+            int(index): special_token(token) for index, token in added.items()
+        }
         self.do_lower_case = do_lower_case
         self.do_basic_tokenize = do_basic_tokenize
+        self._lowers = do_lower_case and do_basic_tokenize
         if do_basic_tokenize:
-            self.basic_tokenizer = BasicTokenizer(do_lower_case, never_split, tokenize_chinese_chars, strip_accents)
+            self.basic_tokenizer = BasicTokenizer(
+                do_lower_case, never_split, tokenize_chinese_chars, strip_accents
+            )
         self.wordpiece_tokenizer = WordPieceTokenizer(self._vocab, unk_token=self.unk_token)
         self._add_tokens(self.all_special_tokens_extended, special_tokens=True)
 
@@ -136,7 +141,7 @@ class BertTokenizer(TokenizerBase):
             token = AddedToken(token, normalized=not special, special=special)
         elif special and not token.special:
             token = _copy(token, special=True)
-        if self.do_lower_case and not token.special and token.normalized:
+        if self._lowers and not token.special and token.normalized:
             token = _copy(token, content=token.content.lower())
         return token
 
@@ -145,17 +150,22 @@ class BertTokenizer(TokenizerBase):
         longest_first = sorted(self._added_ids, key=len, reverse=True)
         self._splitter = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
         plain = [token.content for token in self._added.values() if not token.special and token.normalized]
-        self._kept_case = re.compile("(" + "|".join(map(re.escape, [*self.all_special_tokens, *plain])) + ")|(.+?)")
+        self._kept_case = re.compile(
+            "(" + "|".join(map(re.escape, [*self.all_special_tokens, *plain])) + ")|(.+?)"
+        )
 
     def convert_tokens_to_ids(self, tokens):
         """The id of a token, or the ids of a list of tokens; the unknown token's for unknown ones."""
         if tokens is None:
             return None
         if isinstance(tokens, str):
-            index = self._added_ids.get(tokens)
-            index = self._vocab.get(tokens) if index is None else index
-            return self.unk_token_id if index is None and tokens != self.unk_token else index
-        return [self.convert_tokens_to_ids(token) for token in tokens]
+            return self._token_id(tokens)
+        return [None if token is None else self._token_id(token) for token in tokens]
+
+    def _token_id(self, token) -> int | None:
+        index = self._added_ids.get(token)
+        index = self._vocab.get(token) if index is None else index
+        return self.unk_token_id if index is None and token != self.unk_token else index
 
     def convert_ids_to_tokens(self, ids, skip_special_tokens: bool = False):
         """The token of an id, or the tokens of a list of ids; the unknown token for ids outside the vocabulary."""
@@ -174,7 +184,10 @@ class BertTokenizer(TokenizerBase):
         return 3 if pair else 2
 
     def get_special_tokens_mask(
-        self, token_ids_0: list[int], token_ids_1: list[int] | None = None, already_has_special_tokens: bool = False
+        self,
+        token_ids_0: list[int],
+        token_ids_1: list[int] | None = None,
+        already_has_special_tokens: bool = False,
     ) -> list[int]:
         """1 for special tokens, 0 for others, of a row as `build_inputs_with_special_tokens` makes it.
 
@@ -196,14 +209,16 @@ class BertTokenizer(TokenizerBase):
             logger.warning("%s ignores unknown options %s", type(self).__name__, sorted(kwargs))
         if not isinstance(text, str):
             raise TypeError(f"tokenize() takes a str, found {type(text).__name__}")
-        if self.do_lower_case:
+        if self._lowers:
             text = self._kept_case.sub(lambda match: match[1] or match[2].lower(), text)
         pieces: list[str] = []
         for part in self._split_at_added(text):
             pieces += [part] if part in self._added_ids else self._word_pieces(part)
         return pieces
 
-    def prepare_for_tokenization(self, text: str, is_split_into_words: bool = False, **kwargs) -> tuple[str, dict]:
+    def prepare_for_tokenization(
+        self, text: str, is_split_into_words: bool = False, **kwargs
+    ) -> tuple[str, dict]:
         """A hook before tokenizing: BERT changes nothing."""
         return text, kwargs
 
@@ -238,10 +253,14 @@ class BertTokenizer(TokenizerBase):
             if isinstance(text[0], str):
                 if not options.is_split_into_words:
                     return self.convert_tokens_to_ids(text)
-                return self.convert_tokens_to_ids(list(itertools.chain(*(self.tokenize(word, **extra) for word in text))))
+                return self.convert_tokens_to_ids(
+                    list(itertools.chain(*(self.tokenize(word, **extra) for word in text)))
+                )
             if isinstance(text[0], int):
                 return list(text)
-        raise ValueError(f"cannot tokenize {text!r}: expected a str, a non-empty list of str, or a list of ids")
+        raise ValueError(
+            f"cannot tokenize {text!r}: expected a str, a non-empty list of str, or a list of ids"
+        )
 
     def _encode_single(self, text, text_pair, options: CallOptions, extra: dict) -> BatchEncoding:
         options = settle(self, options, extra)
@@ -266,7 +285,12 @@ class BertTokenizer(TokenizerBase):
         return BatchEncoding(dict(padded), tensor_type=options.return_tensors)
 
     def _decode(
-        self, ids, skip_special_tokens: bool, clean_up: bool | None, spaces_between_special_tokens: bool = True, **kwargs
+        self,
+        ids,
+        skip_special_tokens: bool,
+        clean_up: bool | None,
+        spaces_between_special_tokens: bool = True,
+        **kwargs,
     ) -> str:
         parts: list[str] = []
         pieces: list[str] = []
@@ -315,4 +339,6 @@ def _text_and_pair(item, is_split_into_words: bool):
 def _refuse_offsets(tokenizer, options: CallOptions) -> None:
     if options.return_offsets_mapping:
         name = type(tokenizer).__name__
-        raise NotImplementedError(f"return_offsets_mapping needs a fast tokenizer: use {name}Fast instead of {name}")
+        raise NotImplementedError(
+            f"return_offsets_mapping needs a fast tokenizer: use {name}Fast instead of {name}"
+        )

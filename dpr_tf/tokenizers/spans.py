@@ -31,7 +31,13 @@ class DPRSpanPrediction(NamedTuple):
 
 
 def best_spans(
-    start_logits, end_logits, max_answer_length: int, top_spans: int, *, text_start: int = 0, text_end: int | None = None
+    start_logits,
+    end_logits,
+    max_answer_length: int,
+    top_spans: int,
+    *,
+    text_start: int = 0,
+    text_end: int | None = None,
 ) -> list[tuple[int, int]]:
     """The highest scoring spans of one passage, none of which lies inside another.
 
@@ -73,7 +79,9 @@ def _scores(start: np.ndarray, end: np.ndarray, width: int) -> tuple[np.ndarray,
     """Flat scores of all (s, s + length), length < width, and how many of them are spans (the rest are -inf)."""
     tokens = len(start)
     padded = np.concatenate([end, np.full(width - 1, -np.inf, dtype=np.result_type(end, np.float16))])
-    windows = np.lib.stride_tricks.sliding_window_view(padded, width)  # [tokens, width]: end[s], end[s + 1], ...
+    windows = np.lib.stride_tricks.sliding_window_view(
+        padded, width
+    )  # [tokens, width]: end[s], end[s + 1], ...
     return (start[:, None] + windows).ravel(), tokens * width - width * (width - 1) // 2
 
 

@@ -106,7 +106,9 @@ class SpecialTokens:
     @property
     def special_tokens_map(self) -> dict[str, str | list[str]]:
         """Slot names and tokens, as text; empty slots are left out."""
-        tokens: dict[str, Any] = {name: token.content for name, token in self._slots.items() if token is not None}
+        tokens: dict[str, Any] = {
+            name: token.content for name, token in self._slots.items() if token is not None
+        }
         if self._additional:
             tokens["additional_special_tokens"] = self.additional_special_tokens
         return tokens
@@ -150,7 +152,9 @@ class SpecialTokens:
         tokens = new_tokens if isinstance(new_tokens, (list, tuple)) else [new_tokens]
         return self._add_tokens(list(tokens), special_tokens=special_tokens)
 
-    def add_special_tokens(self, special_tokens_dict: dict, replace_additional_special_tokens: bool = True) -> int:
+    def add_special_tokens(
+        self, special_tokens_dict: dict, replace_additional_special_tokens: bool = True
+    ) -> int:
         """Sets slots and additional special tokens, adding what the vocabulary lacks.
 
         Args:

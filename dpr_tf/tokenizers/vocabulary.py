@@ -17,7 +17,9 @@ def read_json(path) -> dict:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        raise json.JSONDecodeError(f"{path} is damaged ({error.msg}); fetch or save it anew", error.doc, error.pos) from error
+        raise json.JSONDecodeError(
+            f"{path} is damaged ({error.msg}); fetch or save it anew", error.doc, error.pos
+        ) from error
 
 
 def read_tokenizer_json(path) -> dict:
@@ -30,7 +32,9 @@ def read_tokenizer_json(path) -> dict:
     content = read_json(path)
     model = content.get("model") or {}
     if "vocab" not in model or model.get("type", "WordPiece") != "WordPiece":
-        raise ValueError(f"{path}: expected a WordPiece model, found {model.get('type')!r}; DPR models use BERT's WordPiece")
+        raise ValueError(
+            f"{path}: expected a WordPiece model, found {model.get('type')!r}; DPR models use BERT's WordPiece"
+        )
     return content
 
 
