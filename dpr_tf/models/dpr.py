@@ -228,6 +228,20 @@ class DPRModel(PretrainedModel):
     def _integer_arguments(self) -> list[str]:
         return [name for name in self.call_arguments if name in ("input_ids", "attention_mask", "token_type_ids")]
 
+    def export(self, filepath, format="tf_saved_model", verbose=None, input_signature=None, **kwargs):
+        """Writes an artefact for inference, as `keras.Model.export`.
+
+        A SavedModel has the signatures `serving_default` (int32) and `int64_serving`, any batch and length; see
+        `dpr_tf.serving`.
+        """
+        if format == "tf_saved_model" and input_signature is None:
+            from dpr_tf.serving import export_saved_model
+
+            export_saved_model(self, filepath, **kwargs)
+            return
+        signature = input_signature or [self.input_signature]
+        super().export(filepath, format=format, verbose=verbose, input_signature=signature, **kwargs)
+
     def num_parameters(self, only_trainable: bool = False) -> int:
         """Number of scalars in the (trainable) weights."""
         weights = self.trainable_weights if only_trainable else self.body.weights
@@ -302,7 +316,7 @@ class _Encoder(DPRModel):
 class TFDPRContextEncoder(_Encoder):
     """Encodes passages into vectors. Output: TFDPRContextEncoderOutput."""
 
-    base_model_prefix = body_name = "ctx_encoder"
+    base_model_prefix = body_name = head = "ctx_encoder"
     output_class = TFDPRContextEncoderOutput
 
 
@@ -310,7 +324,7 @@ class TFDPRContextEncoder(_Encoder):
 class TFDPRQuestionEncoder(_Encoder):
     """Encodes questions into vectors. Output: TFDPRQuestionEncoderOutput."""
 
-    base_model_prefix = body_name = "question_encoder"
+    base_model_prefix = body_name = head = "question_encoder"
     output_class = TFDPRQuestionEncoderOutput
 
 
@@ -318,7 +332,7 @@ class TFDPRQuestionEncoder(_Encoder):
 class TFDPRReader(DPRModel):
     """Finds answer spans in passages and ranks the passages. Output: TFDPRReaderOutput."""
 
-    base_model_prefix = "reader"
+    base_model_prefix = head = "reader"
     body_name = "span_predictor"
     call_arguments = tuple(name for name in _Encoder.call_arguments if name != "token_type_ids")
     default_mask_is_ones = True

@@ -164,30 +164,22 @@ def _same_lengths(rows: Sequence) -> bool:
 
 def _densify(given: dict[str, Any], pad_token_id: int) -> dict[str, Any]:
     """Pads ragged inputs to the longest row; masks the padding if no mask is given."""
-    for name, rows in [(name, _ragged_rows(name, value)) for name, value in given.items()]:
-        if rows is None:
-            continue
-        width = max((len(row) for row in rows), default=0)
+    for name, value in list(given.items()):
         fill = pad_token_id if name == "input_ids" else 0
-        padded = np.full((len(rows), width, *rows[0].shape[1:]), fill, dtype=rows[0].dtype)
-        mask = np.zeros((len(rows), width), dtype=np.int32)
-        for index, row in enumerate(rows):
-            padded[index, : len(row)] = row
-            mask[index, : len(row)] = 1
-        given[name] = padded
+        if type(value).__name__ == "RaggedTensor":
+            lengths, given[name] = value.row_lengths(), value.to_tensor(fill)
+        elif isinstance(value, list) and name not in FLAGS:
+            lengths = np.array([len(row) for row in value])
+            given[name] = np.full((len(value), lengths.max()), fill, dtype=np.int32)
+            for padded, row in zip(given[name], value, strict=True):
+                padded[: len(row)] = row
+        else:
+            continue
         if name in ("input_ids", "inputs_embeds"):
-            given.setdefault("attention_mask", mask)
+            position = ops.arange(ops.shape(given[name])[1])
+            inside = ops.expand_dims(position, 0) < ops.expand_dims(ops.cast(lengths, "int32"), 1)
+            given.setdefault("attention_mask", ops.cast(inside, "int32"))
     return given
-
-
-def _ragged_rows(name: str, value: Any) -> list[np.ndarray] | None:
-    if isinstance(value, list) and name not in FLAGS:
-        return value
-    if type(value).__name__ == "RaggedTensor":
-        if not hasattr(value, "numpy"):
-            raise ValueError(f"{name} is a ragged tensor inside a graph: pass {name}.to_tensor({'<pad id>' if name == 'input_ids' else 0}).")
-        return [np.asarray(row) for row in value.numpy()]
-    return None
 
 
 def _integers(name: str, value: Any) -> Any:

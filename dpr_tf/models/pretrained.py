@@ -1,4 +1,288 @@
-"""Temporary."""
+"""`from_pretrained`, `save_pretrained`, `push_to_hub` and `init_from_bert`: the same few methods for all three models.
+
+Joins models and weights: names and files come from `dpr_tf.weights`, where to find them from `dpr_tf.hub`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
 import keras
+
+from dpr_tf import hub
+from dpr_tf.config import DPRConfig
+from dpr_tf.models.bert import skip_initialisation, weight_initializer
+from dpr_tf.weights import convert, files, names
+
+logger = logging.getLogger(__name__)
+
+Loaded = Any  # a model, or (model, loading information)
+
+
 class PretrainedModel(keras.Model):
-    pass
+    """A Keras model that reads and writes checkpoints. Abstract; `dpr_tf.models.dpr` has the final classes."""
+
+    config: DPRConfig
+    head = ""
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike,
+        *model_args: Any,
+        config: DPRConfig | str | os.PathLike | None = None,
+        from_pt: bool = False,
+        output_loading_info: bool = False,
+        ignore_mismatched_sizes: bool = False,
+        dtype: Any = None,
+        **kwargs: Any,
+    ) -> Loaded:
+        """Makes a model of a checkpoint: a local folder, a weights file, or a Hub id.
+
+        Every format is read, whatever `from_pt` says: safetensors, `pytorch_model.bin`, `tf_model.h5`, shards of each,
+        and facebookresearch/DPR's `.cp`; torch is not needed. Weights are read one at a time, straight into the model.
+
+        Args:
+            pretrained_model_name_or_path: folder, file or Hub id.
+            *model_args: further positional arguments of the class.
+            config: a configuration, or where to read it; default: the checkpoint's own.
+            from_pt: which file to prefer in a folder that has several: PyTorch's instead of TensorFlow's.
+            output_loading_info: return (model, information) with the keys that were missing, unexpected or mismatched.
+            ignore_mismatched_sizes: initialise weights of another shape than the checkpoint's, instead of refusing.
+            dtype: Keras's dtype or precision policy, e.g. "bfloat16" or "mixed_bfloat16".
+            **kwargs: Hub arguments (`revision`, `subfolder`, `token`, `cache_dir`, `local_files_only`,
+                `force_download`), `name` and `trainable` of the Keras model, or configuration fields to override.
+
+        Returns:
+            The model, or (model, {"missing_keys", "unexpected_keys", "mismatched_keys"}).
+
+        Raises:
+            OSError: if nothing is there, or a file is damaged.
+            ValueError: if weights are missing, of other shapes or of another role; the error lists all of them.
+            TypeError: for a keyword that is neither an argument nor a configuration field.
+        """
+        hub_arguments, kwargs = hub.split_arguments(kwargs)
+        path = _find_weights(pretrained_model_name_or_path, from_pt, hub_arguments)
+        checkpoint = files.read_checkpoint(path)
+        model_kwargs = {name: kwargs.pop(name) for name in ("name", "trainable") if name in kwargs}
+        config = _configuration(config, pretrained_model_name_or_path, checkpoint, hub_arguments, kwargs)
+        with skip_initialisation():
+            model = cls(config, *model_args, dtype=dtype, **model_kwargs)
+        asked = _asked_by(kwargs)
+        report = convert.load_into(
+            model.variables_by_path,
+            names.rows(config, cls.head),
+            checkpoint,
+            ignore_mismatched_sizes=ignore_mismatched_sizes,
+            may_initialise=asked,
+        )
+        model._finish_loading(report)
+        return (model, report.loading_info()) if output_loading_info else model
+
+    @classmethod
+    def init_from_bert(
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike,
+        *,
+        config: DPRConfig | str | os.PathLike | None = None,
+        from_pt: bool = True,
+        output_loading_info: bool = False,
+        ignore_mismatched_sizes: bool = False,
+        dtype: Any = None,
+        **kwargs: Any,
+    ) -> Loaded:
+        """Starts a model from the BERT inside any checkpoint; what BERT lacks (projection, reader heads) starts fresh.
+
+        Args:
+            pretrained_model_name_or_path: folder, file or Hub id of a BERT model, with or without pre-training heads,
+                or of any DPR model.
+            config, from_pt, output_loading_info, ignore_mismatched_sizes, dtype, **kwargs: as in `from_pretrained`;
+                `projection_dim=n` adds a projection.
+
+        Returns:
+            The model, or (model, information) with "initialised", the paths of the fresh weights, beside the usual keys.
+
+        Raises:
+            OSError: if nothing is there, or a file is damaged.
+            ValueError: if the checkpoint has no BERT, or one with weights missing or of other shapes.
+        """
+        hub_arguments, kwargs = hub.split_arguments(kwargs)
+        path = _find_weights(pretrained_model_name_or_path, from_pt, hub_arguments)
+        checkpoint = files.read_checkpoint(path)
+        model_kwargs = {name: kwargs.pop(name) for name in ("name", "trainable") if name in kwargs}
+        config = _configuration(config, pretrained_model_name_or_path, checkpoint, hub_arguments, kwargs)
+        with skip_initialisation():
+            model = cls(config, dtype=dtype, **model_kwargs)
+        report = convert.load_bert(
+            model.variables_by_path,
+            names.rows(config, cls.head),
+            checkpoint,
+            ignore_mismatched_sizes=ignore_mismatched_sizes,
+        )
+        model._finish_loading(report)
+        info = {**report.loading_info(), "initialised": list(report.initialised)}
+        return (model, info) if output_loading_info else model
+
+    def save_pretrained(
+        self,
+        save_directory: str | os.PathLike,
+        saved_model: bool = False,
+        version: int = 1,
+        push_to_hub: bool = False,
+        signatures: Any = None,
+        max_shard_size: int | str = "10GB",
+        create_pr: bool = False,
+        safe_serialization: bool = True,
+        token: str | bool | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Writes the configuration and the weights into a folder; files are complete or not there.
+
+        Args:
+            save_directory: made if it does not exist.
+            saved_model: also write a SavedModel to `saved_model/<version>/`, for TensorFlow Serving.
+            version: number of that SavedModel.
+            push_to_hub: also upload the folder to the Hub; its name is the repository's, unless `repo_id` is given.
+            signatures: of the SavedModel; default: `serving_default` (int32) and `int64_serving`.
+            max_shard_size: largest size of one weights file, in bytes or as text such as "500MB".
+            create_pr: with `push_to_hub`: open a pull request.
+            safe_serialization: `model.safetensors` with Hugging Face's PyTorch names and layout, which torch users load
+                directly; False: `tf_model.h5` as Transformers v4.34 wrote it.
+            token: Hub token.
+            **kwargs: of `push_to_hub`.
+
+        Raises:
+            OSError: if the folder cannot be written.
+        """
+        folder = Path(save_directory)
+        if folder.is_file():
+            raise OSError(f"{folder} is a file; give a folder to save the model in.")
+        folder.mkdir(parents=True, exist_ok=True)
+        config = DPRConfig.from_dict(self.config.to_dict())
+        config.architectures = [type(self).__name__.removeprefix("TF")]
+        rows = names.rows(config, self.head)
+        if safe_serialization:
+            files.write_safetensors(folder, convert.to_torch(self.variables_by_path, rows), max_shard_size)
+        else:
+            files.write_h5(folder, convert.to_tf_h5(self.variables_by_path, rows), names.TF_SCOPE[self.head], max_shard_size)
+        config.save_pretrained(folder)
+        if saved_model:
+            from dpr_tf.serving import export_saved_model
+
+            export_saved_model(self, folder / "saved_model" / str(version), signatures=signatures)
+        if push_to_hub:
+            repo_id = kwargs.pop("repo_id", folder.name)
+            hub.push_folder(folder, repo_id, token=token, create_pr=create_pr, **kwargs)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        commit_message: str | None = None,
+        private: bool | None = None,
+        token: str | bool | None = None,
+        revision: str | None = None,
+        create_pr: bool = False,
+        max_shard_size: int | str = "10GB",
+        safe_serialization: bool = True,
+    ) -> str:
+        """Uploads configuration and weights to a Hub repository, which is made if it does not exist.
+
+        Args:
+            repo_id: "owner/name", or "name" for one's own account.
+            commit_message, private, token, revision, create_pr: see `dpr_tf.hub.push_folder`.
+            max_shard_size, safe_serialization: see `save_pretrained`.
+
+        Returns:
+            Address of the commit or pull request.
+
+        Raises:
+            OSError: if the Hub refuses or cannot be reached.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder, max_shard_size=max_shard_size, safe_serialization=safe_serialization)
+            return hub.push_folder(
+                folder,
+                repo_id,
+                commit_message=commit_message,
+                private=private,
+                token=token,
+                revision=revision,
+                create_pr=create_pr,
+            )
+
+    @property
+    def variables_by_path(self) -> dict[str, keras.Variable]:
+        """The weights by their path without the model's own name, e.g. "ctx_encoder/encode_proj/kernel"."""
+        return {weight.path.split("/", 1)[1]: weight for weight in self.weights}
+
+    def _finish_loading(self, report: convert.LoadReport) -> None:
+        """Initialises what the checkpoint did not have and says so."""
+        variables = self.variables_by_path
+        for path in report.initialised:
+            variable = variables[path]
+            if path.endswith(("/kernel", "/embeddings")):
+                variable.assign(weight_initializer(self.config)(variable.shape, variable.dtype))
+        if report.initialised:
+            logger.warning(
+                "%s: these weights are not in %s and start fresh, train them before use: %s",
+                type(self).__name__,
+                report.source,
+                ", ".join(report.initialised),
+            )
+
+
+def _find_weights(name_or_path: str | os.PathLike, from_pt: bool, hub_arguments: dict[str, Any]) -> Path:
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    found = hub.require_file(name_or_path, files.WEIGHT_FILES[from_pt], **hub_arguments)
+    if found.suffix == ".json" and not path.is_dir():
+        # Each shard has to be downloaded; they land beside their index.
+        for name in sorted(set(json.loads(found.read_text(encoding="utf-8")).get("weight_map", {}).values())):
+            hub.require_file(name_or_path, (name,), **hub_arguments)
+    return found
+
+
+def _configuration(
+    config: DPRConfig | str | os.PathLike | None,
+    name_or_path: str | os.PathLike,
+    checkpoint: files.Checkpoint,
+    hub_arguments: dict[str, Any],
+    overrides: dict[str, Any],
+) -> DPRConfig:
+    """The configuration to build the model with."""
+    if isinstance(config, DPRConfig):
+        if overrides:
+            raise TypeError(f"Keyword arguments not understood: {sorted(overrides)}. With config=, set them there.")
+        return DPRConfig.from_dict(config.to_dict())
+    source = name_or_path if config is None else config
+    weights = Path(source)
+    if weights.is_file() and weights.suffix != ".json" and not (weights.parent / "config.json").is_file():
+        found, unused = DPRConfig.from_dict(_told_by(checkpoint), return_unused_kwargs=True, **overrides)
+    else:
+        found, unused = DPRConfig.from_pretrained(source, return_unused_kwargs=True, **hub_arguments, **overrides)
+    if unused:
+        raise TypeError(f"Keyword arguments not understood: {sorted(unused)}.")
+    found.name_or_path = os.fspath(name_or_path)
+    return found
+
+
+def _told_by(checkpoint: files.Checkpoint) -> dict[str, Any]:
+    """The configuration of a weights file that has none beside it, as facebookresearch/DPR's: told by the shapes."""
+    sizes = convert.sizes(checkpoint)
+    if "hidden_size" not in sizes:
+        raise OSError(f"{checkpoint.path}: no config.json beside it, and no BERT in it to tell the sizes by.")
+    return {**sizes, "num_attention_heads": max(1, sizes["hidden_size"] // 64)}
+
+
+def _asked_by(overrides: dict[str, Any]):
+    """Says of a path whether an overridden configuration field newly asks for its weight."""
+    projection = overrides.get("projection_dim", 0)
+    relative = overrides.get("position_embedding_type", "absolute") != "absolute"
+    return lambda path: ("/encode_proj/" in path and projection > 0) or ("/distance_embedding/" in path and relative)
