@@ -28,8 +28,8 @@ class Passage(NamedTuple):
 def read_passages(path: str | os.PathLike[str]) -> Iterator[Passage]:
     """Streams the passages of a TSV file with CSV quoting, plain or gzip.
 
-    The first row names the columns, in any order; `title` may be missing. Without a header (no field of the first row
-    is `id` or `text`) the columns are id, text, title, as in DPR's `psgs_w100.tsv`.
+    The first row names the columns, in any order; `title` may be missing. Without a header (no field of the
+    first row is `id` or `text`) the columns are id, text, title, as in DPR's `psgs_w100.tsv`.
 
     Args:
         path: the file.
@@ -39,8 +39,8 @@ def read_passages(path: str | os.PathLike[str]) -> Iterator[Passage]:
 
     Raises:
         OSError: if the file cannot be opened.
-        ValueError: for a header without `id` or `text`, a row with another number of fields, or one without id or
-            text; with the line.
+        ValueError: for a header without `id` or `text`, a row with another number of fields, or one without
+            id or text; with the line.
     """
     columns: list[str] | None = None
     for line, row in read_rows(path):
@@ -56,7 +56,8 @@ def read_passages(path: str | os.PathLike[str]) -> Iterator[Passage]:
 def _header(path: str | os.PathLike[str], line: int, names: list[str]) -> list[str]:
     if not {"id", "text"} <= set(names) or len(set(names)) < len(names):
         raise ValueError(
-            f"{path}, line {line}: the header is {names}; expected {', '.join(_COLUMNS)}, separated by tabs, each once"
+            f"{path}, line {line}: the header is {names}; expected {', '.join(_COLUMNS)}, "
+            "separated by tabs, each once"
         )
     return names
 
@@ -64,8 +65,8 @@ def _header(path: str | os.PathLike[str], line: int, names: list[str]) -> list[s
 def _passage(path: str | os.PathLike[str], line: int, columns: list[str], row: list[str]) -> Passage:
     if len(row) != len(columns):
         raise ValueError(
-            f"{path}, line {line}: expected {len(columns)} fields ({', '.join(columns)}), separated by tabs, found "
-            f"{len(row)}: {_shortened(row)}"
+            f"{path}, line {line}: expected {len(columns)} fields ({', '.join(columns)}), separated by tabs, "
+            f"found {len(row)}: {_shortened(row)}"
         )
     fields = dict(zip(columns, row, strict=True))
     passage = Passage(fields["id"].strip(), fields.get("title", "").strip(), fields["text"].strip())

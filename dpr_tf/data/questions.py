@@ -1,4 +1,4 @@
-"""Questions with their answers in DPR's format: a TSV file of question and list of answers, without header."""
+"""Questions with their answers in DPR's format: a TSV file of question and list of answers, no header."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def read_questions(path: str | os.PathLike[str]) -> Iterator[Question]:
     """Streams the questions of a TSV file with CSV quoting, plain or gzip.
 
     Args:
-        path: the file; each row is a question, a tab and a list of answers, written as JSON or as a Python literal
-            (DPR's own files). It is parsed as data and never executed.
+        path: the file; each row is a question, a tab and a list of answers, written as JSON or as a Python
+            literal (DPR's own files). It is parsed as data and never executed.
 
     Yields:
         The questions in the order of the file.
@@ -39,7 +39,10 @@ def read_questions(path: str | os.PathLike[str]) -> Iterator[Question]:
     """
     for line, row in read_rows(path):
         if len(row) != 2:
-            raise ValueError(f"{path}, line {line}: expected a question, a tab and a list of answers, found {len(row)} fields")
+            raise ValueError(
+                f"{path}, line {line}: expected a question, a tab and a list of answers, "
+                f"found {len(row)} fields"
+            )
         yield Question(row[0].strip(), _answers(path, line, row[1]))
 
 
@@ -52,5 +55,8 @@ def _answers(path: str | os.PathLike[str], line: int, field: str) -> tuple[str, 
         except (ValueError, SyntaxError):
             continue
     if not isinstance(answers, list) or not answers or not all(isinstance(answer, str) for answer in answers):
-        raise ValueError(f'{path}, line {line}: expected a list of answers such as ["Paris", "the capital"], found {field!r}')
+        raise ValueError(
+            f'{path}, line {line}: expected a list of answers such as ["Paris", "the capital"], '
+            f"found {field!r}"
+        )
     return tuple(answers)

@@ -38,8 +38,8 @@ def read_rows(path: str | os.PathLike[str]) -> Iterator[tuple[int, list[str]]]:
                 line = rows.line_num + 1
         except csv.Error as error:
             raise ValueError(
-                f"{path}, line {line}: {error}. A field that starts with a quote must end with one, and quotes "
-                'inside it are doubled: "He said ""yes"""'
+                f"{path}, line {line}: {error}. A field that starts with a quote must end with one, and "
+                'quotes inside it are doubled: "He said ""yes"""'
             ) from error
 
 
@@ -51,7 +51,10 @@ def _decoded(path: str | os.PathLike[str], stream: BinaryIO | gzip.GzipFile) -> 
             yield line.decode("utf-8-sig" if number == 1 else "utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"{path}, line {number}: byte {error.object[error.start]:#04x} is not UTF-8; convert the file to UTF-8"
+            f"{path}, line {number}: byte {error.object[error.start]:#04x} is not UTF-8; "
+            "convert the file to UTF-8"
         ) from error
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"{path}, after line {number}: the gzip stream is damaged or cut short ({error})") from error
+        raise ValueError(
+            f"{path}, after line {number}: the gzip stream is damaged or cut short ({error})"
+        ) from error

@@ -1,7 +1,7 @@
 """Does a text contain an answer, and does a given answer match: the rules of DPR and of SQuAD.
 
-Knows strings only. Sources: DPR's string match (Karpukhin et al. 2020) for retrieval, SQuAD v1.1's exact match and F1
-(Rajpurkar et al. 2016) for reading.
+Knows strings only. Sources: DPR's string match (Karpukhin et al. 2020) for retrieval, SQuAD v1.1's exact
+match and F1 (Rajpurkar et al. 2016) for reading.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 class _TokenBoundaries(dict):
-    """For str.translate: letters, digits and marks stay; separators and controls become a space; the rest stands alone."""
+    """For str.translate: letters, digits and marks stay, separators become a space, the rest stands alone."""
 
     def __missing__(self, code: int) -> str:
         character = chr(code)
@@ -32,8 +32,8 @@ _BOUNDARIES = _TokenBoundaries()
 def has_answer(text: str, answers: Iterable[str]) -> bool:
     """Whether the tokens of one of the answers stand in `text` one after the other, whatever their case.
 
-    A token is a run of letters, digits and marks, or a single other visible character, after Unicode decomposition
-    (NFD). An answer without any token never matches.
+    A token is a run of letters, digits and marks, or a single other visible character, after Unicode
+    decomposition (NFD). An answer without any token never matches.
 
     Args:
         text: of a passage; DPR looks at the text only, not at the title.
@@ -66,7 +66,9 @@ def f1(prediction: str, answers: Iterable[str]) -> float:
     Tokens are the words of the normal form, counted with repetition; no overlap is 0.
     """
     found = Counter(normalize_answer(prediction).split())
-    return max((_overlap(found, Counter(normalize_answer(answer).split())) for answer in answers), default=0.0)
+    return max(
+        (_overlap(found, Counter(normalize_answer(answer).split())) for answer in answers), default=0.0
+    )
 
 
 def _overlap(found: Counter[str], wanted: Counter[str]) -> float:

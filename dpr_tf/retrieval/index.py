@@ -53,7 +53,8 @@ class ExactIndex:
             ValueError: for another shape or dtype, values that are not finite, or k out of range.
 
         Cost:
-            O(questions * passages * dim) time; memory for one block of scores, whatever the size of the index.
+            O(questions * passages * dim) time; memory for one block of scores, whatever the size of the
+            index.
         """
         self._check(questions, "questions")
         if not 1 <= k <= len(self):
@@ -82,16 +83,17 @@ class ExactIndex:
     def _check(self, vectors: np.ndarray, name: str) -> None:
         if vectors.dtype != np.float32 or vectors.ndim != 2 or vectors.shape[1] != self.dim:
             raise ValueError(
-                f"{name} must be float32 [{name}, {self.dim}], got {vectors.dtype} {list(vectors.shape)}; vectors of "
-                "one index come from one pair of encoders"
+                f"{name} must be float32 [{name}, {self.dim}], got {vectors.dtype} {list(vectors.shape)}; "
+                "vectors of one index come from one pair of encoders"
             )
         if not np.isfinite(vectors).all():
             rows = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
             raise ValueError(f"{name}: {len(rows)} rows hold NaN or infinity, the first is row {rows[0]}")
 
 
-# A key is one number per (score, row): the score's bits in the upper half, made to sort as the score does, and the
-# row counted backwards in the lower half. So the largest keys are the best scores, and equal scores go by row.
+# A key is one number per (score, row): the score's bits in the upper half, made to sort as the score does,
+# and the row counted backwards in the lower half. So the largest keys are the best scores, and equal scores
+# go by row.
 _SIGN, _ROW_BITS = np.uint32(1 << 31), np.uint64(0xFFFFFFFF)
 
 

@@ -17,7 +17,9 @@ def write(tmp_path, content, name="passages.tsv"):
 
 
 def test_reads_quotes_line_breaks_and_surrounding_white_space(tmp_path):
-    path = write(tmp_path, HEADER + '7\t"He said ""yes""\nand left."\tA "plain" title\n8\t  Second text. \t\n')
+    path = write(
+        tmp_path, HEADER + '7\t"He said ""yes""\nand left."\tA "plain" title\n8\t  Second text. \t\n'
+    )
     assert list(read_passages(path)) == [
         Passage(id="7", title='A "plain" title', text='He said "yes"\nand left.'),
         Passage(id="8", title="", text="Second text."),
@@ -33,7 +35,13 @@ def test_reads_quotes_line_breaks_and_surrounding_white_space(tmp_path):
         "1\tText.\tTitle\n",
         "\ufeff" + HEADER + "\n1\tText.\tTitle",
     ],
-    ids=["header", "other order", "capitals and CRLF", "no header", "byte order mark, empty line, no last line break"],
+    ids=[
+        "header",
+        "other order",
+        "capitals and CRLF",
+        "no header",
+        "byte order mark, empty line, no last line break",
+    ],
 )
 def test_columns_come_from_the_header_or_from_dprs_order(tmp_path, content):
     assert list(read_passages(write(tmp_path, content))) == [Passage("1", "Title", "Text.")]
@@ -64,7 +72,10 @@ def test_streams(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (HEADER + "1\tOne.\tA\n2\tTwo.\n", r"line 3: expected 3 fields \(id, text, title\).* found 2: 2 \| Two\."),
+        (
+            HEADER + "1\tOne.\tA\n2\tTwo.\n",
+            r"line 3: expected 3 fields \(id, text, title\).* found 2: 2 \| Two\.",
+        ),
         (HEADER + "1\tOne.\tA\textra\n", "line 2: expected 3 fields.* found 4"),
         (HEADER + '1\t"One\nline.\tA\n2\tTwo.\tB\n', "line 2: unexpected end of data.*doubled"),
         (HEADER + '1\t"One" thing.\tA\n', "line 2: .*doubled"),

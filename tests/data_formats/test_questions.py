@@ -7,7 +7,11 @@ from dpr_tf.data import Question, read_questions
 
 @pytest.mark.parametrize(
     "field",
-    ['["Curie", "Marie \\"M.\\" Curie"]', """['Curie', 'Marie "M." Curie']""", '"[""Curie"", \'Marie ""M."" Curie\']"'],
+    [
+        '["Curie", "Marie \\"M.\\" Curie"]',
+        """['Curie', 'Marie "M." Curie']""",
+        '"[""Curie"", \'Marie ""M."" Curie\']"',
+    ],
     ids=["JSON", "Python", "Python in CSV quotes"],
 )
 def test_reads_answers_as_json_or_python(tmp_path, field):

@@ -11,7 +11,9 @@ def search_by_sorting(vectors, questions, k):
     """The slow, obvious twin: scores by decreasing value, equal ones by row."""
     found = []
     for question in questions:
-        scores = [sum(float(a) * float(b) for a, b in zip(question, vector, strict=True)) for vector in vectors]
+        scores = [
+            sum(float(a) * float(b) for a, b in zip(question, vector, strict=True)) for vector in vectors
+        ]
         rows = sorted(range(len(scores)), key=lambda row: (-scores[row], row))[:k]
         found.append(([scores[row] for row in rows], rows))
     return tuple(np.array(part) for part in zip(*found, strict=True))
@@ -68,7 +70,10 @@ def test_no_questions_give_no_rows():
         (np.ones((2, 4), np.float32), r"must be float32 \[vectors, 3\], got float32 \[2, 4\]"),
         (np.ones((2, 3)), "got float64"),
         (np.ones(3, np.float32), r"got float32 \[3\]"),
-        (np.array([[1, 2, 3], [1, np.nan, 3]], np.float32), "1 rows hold NaN or infinity, the first is row 1"),
+        (
+            np.array([[1, 2, 3], [1, np.nan, 3]], np.float32),
+            "1 rows hold NaN or infinity, the first is row 1",
+        ),
     ],
 )
 def test_refuses_vectors_that_do_not_fit(vectors, message):

@@ -1,0 +1,127 @@
+"""Question answering in one object: retriever and reader, from three checkpoints and a passage collection."""
+
+from __future__ import annotations
+
+import importlib.resources
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dpr_tf.data.passages import Passage
+from dpr_tf.models.dpr import TFDPRContextEncoder, TFDPRQuestionEncoder, TFDPRReader
+from dpr_tf.reading.reader import Answer, Reader
+from dpr_tf.retrieval.embed import embed_passages
+from dpr_tf.retrieval.index import ExactIndex
+from dpr_tf.retrieval.retriever import Retriever, ScoredPassage
+from dpr_tf.tokenizers import (
+    DPRContextEncoderTokenizerFast,
+    DPRQuestionEncoderTokenizerFast,
+    DPRReaderTokenizerFast,
+)
+
+ROLES = ("context_encoder", "question_encoder", "reader")
+_CLASSES: dict[str, tuple[Any, Any]] = {
+    "context_encoder": (TFDPRContextEncoder, DPRContextEncoderTokenizerFast),
+    "question_encoder": (TFDPRQuestionEncoder, DPRQuestionEncoderTokenizerFast),
+    "reader": (TFDPRReader, DPRReaderTokenizerFast),
+}
+
+
+def sample_folder() -> Path:
+    """The folder of the bundled sample: passages.tsv, questions.tsv and a sub-folder per checkpoint."""
+    return Path(str(importlib.resources.files("dpr_tf") / "sample"))
+
+
+class Answered(NamedTuple):
+    """What came of a question.
+
+    Attributes:
+        question: the question.
+        answers: best first; empty if no passage had room for text.
+        passages: what was retrieved and read, best first.
+        retrieval_seconds, reading_seconds: how long each took.
+    """
+
+    question: str
+    answers: list[Answer]
+    passages: list[ScoredPassage]
+    retrieval_seconds: float
+    reading_seconds: float
+
+
+class QuestionAnswering:
+    """Answers questions from a collection of passages.
+
+    Args:
+        retriever: finds passages.
+        reader: finds answers in them.
+    """
+
+    def __init__(self, retriever: Retriever, reader: Reader) -> None:
+        self.retriever = retriever
+        self.reader = reader
+
+    @classmethod
+    def from_pretrained(
+        cls, passages: Sequence[Passage], names: Sequence[str] | None = None, *, progress: bool = True
+    ) -> QuestionAnswering:
+        """Loads the checkpoints and embeds the passages.
+
+        Args:
+            passages: the collection.
+            names: folders or Hub ids: three, of context encoder, question encoder and reader; or one that
+                holds each in a sub-folder of that name (`context_encoder`, ...). Default: the bundled sample.
+            progress: whether to show a progress bar on stderr.
+
+        Raises:
+            OSError: if a checkpoint cannot be found or read.
+            ValueError: if there are no passages, neither one nor three names, or a checkpoint does not fit
+                its role.
+        """
+        if not passages:
+            raise ValueError("there are no passages to answer from")
+        (encoder, encoder_tokenizer), question_side, reading_side = (
+            _load(*place) for place in _places(names)
+        )
+        vectors = embed_passages(encoder, encoder_tokenizer, passages, progress=progress)
+        index = ExactIndex(vectors.shape[1])
+        index.add(vectors)
+        return cls(Retriever(*question_side, index, passages), Reader(*reading_side))
+
+    def answer(self, question: str, *, k: int = 20, top_answers: int = 1) -> Answered:
+        """Answers one question.
+
+        Args:
+            question: the question.
+            k: passages to retrieve and read.
+            top_answers: answers to return, at most one per passage.
+
+        Raises:
+            ValueError: if k is below 1, or the question is too long for the reader.
+        """
+        started = time.perf_counter()
+        (passages,) = self.retriever.retrieve([question], k)
+        retrieved = time.perf_counter()
+        answers = self.reader.answer(question, passages, top_answers)
+        return Answered(question, answers, passages, retrieved - started, time.perf_counter() - retrieved)
+
+
+def _places(names: Sequence[str] | None) -> list[tuple[str, str, str]]:
+    """Role, name and sub-folder of each checkpoint, in the order of ROLES."""
+    names = [str(sample_folder())] if names is None else list(names)
+    if len(names) == 1:
+        return [(role, names[0], role) for role in ROLES]
+    if len(names) != len(ROLES):
+        raise ValueError(
+            f"expected three checkpoints ({', '.join(ROLES)}), or one folder with a sub-folder for each; "
+            f"got {len(names)}"
+        )
+    return [(role, name, "") for role, name in zip(ROLES, names, strict=True)]
+
+
+def _load(role: str, name: str, subfolder: str) -> tuple[Any, Any]:
+    """A model and its tokenizer."""
+    model_class, tokenizer_class = _CLASSES[role]
+    model = model_class.from_pretrained(name, subfolder=subfolder, from_pt=True)
+    return model, tokenizer_class.from_pretrained(name, subfolder=subfolder)

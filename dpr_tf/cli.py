@@ -1,0 +1,147 @@
+"""The command `dpr-tf`. Reads arguments and prints; what it does is in the package."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from dpr_tf import __version__
+from dpr_tf.console import Console, hushed_stderr
+
+if TYPE_CHECKING:
+    from dpr_tf.answering import Answered
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command.
+
+    Args:
+        arguments: of the command line, without the program's name. Default: the process's.
+
+    Returns:
+        The exit code: 0; 2 after a mistake, which is told in one line on stderr; 130 after Ctrl-C.
+    """
+    options = _parser().parse_args(arguments)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # or TensorFlow reports a missing GPU as an error
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError):
+            stream.reconfigure(errors="replace")  # a terminal that is not UTF-8 shows "?" rather than failing
+    try:
+        options.run(options)
+    except (OSError, ValueError) as error:
+        print(f"dpr-tf: error: {_in_one_line(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        return 130
+    return 0
+
+
+def _in_one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split())
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells a mistake in one line, without the usage above it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message}; see {self.prog} --help\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="dpr-tf", description="Dense Passage Retrieval for TensorFlow and Keras 3.")
+    parser.add_argument("--version", action="version", version=f"dpr-tf {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    demo = commands.add_parser(
+        "demo",
+        help="answer questions from the bundled sample",
+        description="Loads the three checkpoints of the bundled sample, embeds its passages and answers "
+        "a few questions; then asks for yours, if there is a terminal.",
+    )
+    demo.set_defaults(run=_demo)
+
+    ask = commands.add_parser(
+        "ask",
+        help="answer one question from any passages with any checkpoints",
+        description="Embeds the passages, retrieves the best for the question, prints the answer in them.",
+    )
+    ask.add_argument("question", type=_question, help="the question")
+    ask.add_argument(
+        "--passages",
+        metavar="FILE",
+        help="TSV file with the header id, text, title; plain or .gz (default: the sample's)",
+    )
+    ask.add_argument(
+        "--pretrained",
+        nargs="+",
+        metavar="NAME",
+        help="folders or Hub ids of context encoder, question encoder and reader, in this order; or one that "
+        "holds each in a sub-folder context_encoder, question_encoder, reader (default: the sample's)",
+    )
+    ask.add_argument(
+        "--k", type=_positive, default=20, help="passages to retrieve and read (default: %(default)s)"
+    )
+    ask.add_argument(
+        "--answers", type=_positive, default=1, metavar="N", help="answers to print (default: %(default)s)"
+    )
+    ask.add_argument(
+        "--json", action="store_true", help="print the answers and the retrieved passages as JSON"
+    )
+    ask.set_defaults(run=_ask)
+    return parser
+
+
+def _question(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty")
+    return text
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from dpr_tf import demo
+
+    demo.run()
+
+
+def _ask(options: argparse.Namespace) -> None:
+    from dpr_tf.data.passages import read_passages
+
+    passages = (
+        list(read_passages(options.passages)) if options.passages else None
+    )  # a mistake in the file shows at once
+    with hushed_stderr():
+        from dpr_tf.answering import QuestionAnswering, sample_folder
+    if passages is None:
+        passages = list(read_passages(sample_folder() / "passages.tsv"))
+    system = QuestionAnswering.from_pretrained(passages, options.pretrained)
+    answered = system.answer(options.question, k=options.k, top_answers=options.answers)
+    if options.json:
+        print(json.dumps(_as_json(answered), ensure_ascii=False, indent=2))
+    else:
+        Console(sys.stdout).show(answered)
+
+
+def _as_json(answered: Answered) -> dict[str, Any]:
+    return {
+        "question": answered.question,
+        "answers": [{**answer._asdict(), "passage": answer.passage._asdict()} for answer in answered.answers],
+        "passages": [
+            {**scored._asdict(), "passage": scored.passage._asdict()} for scored in answered.passages
+        ],
+        "retrieval_seconds": round(answered.retrieval_seconds, 4),
+        "reading_seconds": round(answered.reading_seconds, 4),
+    }

@@ -1,0 +1,56 @@
+"""`dpr-tf demo`: the bundled sample answers a few questions, then yours."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from dpr_tf.console import Console, hushed_stderr
+from dpr_tf.data.passages import read_passages
+
+if TYPE_CHECKING:
+    from dpr_tf.answering import QuestionAnswering
+
+QUESTIONS = ("Who painted the Mona Lisa?",)
+
+
+def run() -> None:
+    """Loads the sample, answers QUESTIONS on stdout, then what is typed if stdin is a terminal."""
+    console = Console(sys.stdout)
+    system = _start(console)
+    for question in QUESTIONS:
+        console.show(system.answer(question))
+    if sys.stdin.isatty():
+        _converse(console, system)
+
+
+def _start(console: Console) -> QuestionAnswering:
+    started = time.perf_counter()
+    console.line("Starting TensorFlow ...")
+    with hushed_stderr():
+        from dpr_tf.answering import QuestionAnswering, sample_folder
+    passages = list(read_passages(sample_folder() / "passages.tsv"))
+    console.line(f"Loading three checkpoints, embedding {len(passages)} passages ...")
+    system = QuestionAnswering.from_pretrained(passages)
+    console.line(f"Ready after {time.perf_counter() - started:.1f} s.")
+    console.line()
+    return system
+
+
+def _converse(console: Console, system: QuestionAnswering) -> None:
+    with contextlib.suppress(ImportError):  # Windows has none
+        import readline  # noqa: F401  (line editing and history for input)
+    console.line("Ask a question about the sample's passages; an empty line ends.")
+    while True:
+        try:
+            question = input("> ").strip()
+            if not question:
+                return
+            console.show(system.answer(question))
+        except ValueError as error:
+            console.line(f"   {error}")
+        except (EOFError, KeyboardInterrupt):
+            console.line()
+            return

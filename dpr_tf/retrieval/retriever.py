@@ -1,0 +1,78 @@
+"""Questions to passages: a question encoder in front of an index."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from dpr_tf.data.passages import Passage
+from dpr_tf.retrieval.embed import Embedder, clean_question
+from dpr_tf.retrieval.index import ExactIndex
+
+
+class ScoredPassage(NamedTuple):
+    """A passage that was retrieved.
+
+    Attributes:
+        passage: the passage.
+        score: inner product of its vector and the question's; higher is better, no fixed range.
+        rank: 1 for the best.
+    """
+
+    passage: Passage
+    score: float
+    rank: int
+
+
+class Retriever:
+    """Finds the passages whose vectors have the largest inner products with a question's.
+
+    Args:
+        encoder: a TFDPRQuestionEncoder.
+        tokenizer: its tokenizer.
+        index: vectors of `passages` in the same order, made by the context encoder trained with `encoder`.
+        passages: what the rows of the index stand for.
+
+    Raises:
+        ValueError: if index and passages differ in length, are empty, or vectors and encoder differ in width.
+    """
+
+    def __init__(self, encoder: Any, tokenizer: Any, index: ExactIndex, passages: Sequence[Passage]) -> None:
+        if len(index) != len(passages) or not passages:
+            raise ValueError(
+                f"an index needs one vector per passage: found {len(index)} vectors, {len(passages)} passages"
+            )
+        self._embedder = Embedder(encoder, tokenizer)
+        if self._embedder.dim != index.dim:
+            raise ValueError(
+                f"the question encoder makes vectors of {self._embedder.dim} numbers, the index holds "
+                f"{index.dim}; take the question encoder that was trained together with the context encoder"
+            )
+        self.index = index
+        self.passages = passages
+
+    def retrieve(self, questions: Sequence[str], k: int) -> list[list[ScoredPassage]]:
+        """Finds the best passages for each question.
+
+        Args:
+            questions: one or more questions.
+            k: passages per question, at least 1; a smaller collection gives all it has.
+
+        Returns:
+            For each question its passages, best first; equal scores in the order of the collection.
+
+        Raises:
+            ValueError: if k is below 1.
+            TypeError: if `questions` is a single str.
+        """
+        if isinstance(questions, str):
+            raise TypeError(f"questions must be a list of str, got one str: retrieve([{questions!r}], k)")
+        vectors = self._embedder.embed([clean_question(question) for question in questions])
+        scores, rows = self.index.search(vectors, min(k, len(self.passages)))
+        return [
+            [
+                ScoredPassage(self.passages[row], score, rank)
+                for rank, (score, row) in enumerate(zip(some_scores, some_rows, strict=True), start=1)
+            ]
+            for some_scores, some_rows in zip(scores.tolist(), rows.tolist(), strict=True)
+        ]

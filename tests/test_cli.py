@@ -1,0 +1,142 @@
+"""The command line: what it prints, and how it ends."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import keras
+import pytest
+from small_words import VOCABULARY, make_tokenizer
+
+import dpr_tf
+from dpr_tf import answering, cli
+
+PASSAGES = """id\ttext\ttitle
+7\tThe old bridge over the river was built of stone.\tBridge
+8\t"Emile Zola was in Paris, by the ""red"" tower."\tZola
+9\tThe king and the queen.\t
+"""
+ENCODER = {"num_hidden_layers": 1, "num_attention_heads": 2, "hidden_size": 8, "intermediate_size": 12}
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory):
+    """A folder with three random checkpoints, each in the sub-folder of its role."""
+    keras.utils.set_random_seed(4)
+    folder = tmp_path_factory.mktemp("checkpoints")
+    for role, (model_class, tokenizer_class) in answering._CLASSES.items():
+        config = dpr_tf.DPRConfig(vocab_size=len(VOCABULARY), max_position_embeddings=40, **ENCODER)
+        model_class(config).save_pretrained(folder / role)
+        make_tokenizer(tokenizer_class, folder / role).save_pretrained(folder / role)
+    return folder
+
+
+@pytest.fixture
+def passages(tmp_path):
+    path = tmp_path / "passages.tsv"
+    path.write_text(PASSAGES)
+    return path
+
+
+def run(capsys, *arguments):
+    """Exit code, stdout, stderr."""
+    try:
+        code = cli.main([str(argument) for argument in arguments])
+    except SystemExit as exit_:
+        code = exit_.code
+    return (code, *capsys.readouterr())
+
+
+def test_ask_prints_the_answer_in_its_passage(capsys, checkpoints, passages):
+    code, out, err = run(capsys, "ask", "who was it?", "--passages", passages, "--pretrained", checkpoints)
+    assert code == 0
+    assert "Embedding passages: 100%" in err
+    (answer,) = re.findall("^A  (.*)$", out, flags=re.MULTILINE)
+    assert f"**{answer}**" in " ".join(out.split())
+    assert "3 passages retrieved in" in out
+
+
+def test_ask_json_has_answers_passages_and_their_scores(capsys, checkpoints, passages):
+    names = [checkpoints / role for role in answering.ROLES]
+    arguments = ("--passages", passages, "--k", 2, "--answers", 2, "--json", "--pretrained", *names)
+    code, out, _ = run(capsys, "ask", "who was it?", *arguments)
+    assert code == 0
+    found = json.loads(out)
+    assert found["question"] == "who was it?"
+    assert [scored["rank"] for scored in found["passages"]] == [1, 2]
+    assert len(found["answers"]) == 2
+    for answer in found["answers"]:
+        assert answer["passage"]["text"][answer["start"] : answer["end"]] == answer["text"] != ""
+        assert answer["passage"] == found["passages"][answer["retrieval_rank"] - 1]["passage"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "the following arguments are required: COMMAND"),
+        (["sing"], "invalid choice: 'sing'"),
+        (["ask"], "the following arguments are required: question"),
+        (["ask", " "], "argument question: it is empty"),
+        (["ask", "who?", "--k", "0"], "argument --k: expected a whole number of at least 1, got '0'"),
+        (["ask", "who?", "--answers", "all"], "argument --answers: expected a whole number of at least 1"),
+        (["ask", "who?", "--passages", "absent.tsv"], "absent.tsv: No such file or directory"),
+        (["ask", "who?", "--passages", "broken.tsv"], "broken.tsv, line 2: expected 3 fields"),
+        (["ask", "who?", "--passages", "empty.tsv"], "there are no passages to answer from"),
+        (["ask", "who?", "--passages", "good.tsv", "--pretrained", "a", "b"], "expected three checkpoints"),
+        (["ask", "who?", "--passages", "good.tsv", "--pretrained", "./nowhere"], "nowhere"),
+    ],
+)
+def test_a_mistake_ends_in_one_line_and_exit_code_2(capsys, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "good.tsv").write_text(PASSAGES)
+    (tmp_path / "broken.tsv").write_text("id\ttext\ttitle\n1\tText.\n")
+    (tmp_path / "empty.tsv").write_text("id\ttext\ttitle\n")
+    code, out, err = run(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("dpr-tf")
+    assert "error: " in err
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_checkpoints_in_the_wrong_order_are_a_mistake(capsys, checkpoints, passages):
+    names = [checkpoints / role for role in ("question_encoder", "context_encoder", "reader")]
+    code, _, err = run(capsys, "ask", "who?", "--passages", passages, "--pretrained", *names)
+    assert code == 2
+    assert "TFDPRQuestionEncoder" in err
+
+
+def test_ctrl_c_exits_130(capsys, monkeypatch, passages):
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(answering.QuestionAnswering, "from_pretrained", interrupt)
+    code, out, err = run(capsys, "ask", "who?", "--passages", passages)
+    assert (code, out, err) == (130, "", "\n")
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch, passages):
+    def fail(*arguments, **options):
+        raise AssertionError("a bug")
+
+    monkeypatch.setattr(answering.QuestionAnswering, "from_pretrained", fail)
+    with pytest.raises(AssertionError, match="a bug"):
+        cli.main(["ask", "who?", "--passages", str(passages)])
+
+
+def test_version_and_help_do_not_import_tensorflow():
+    script = (
+        "import sys\nfrom dpr_tf import cli\n"
+        "try: cli.main(sys.argv[1:])\n"
+        "except SystemExit: print([m for m in ('tensorflow', 'keras', 'numpy', 'tqdm') if m in sys.modules])"
+    )
+    for argument, expected in (
+        ("--version", f"dpr-tf {dpr_tf.__version__}\n[]\n"),
+        ("--help", "usage: dpr-tf"),
+    ):
+        command = [sys.executable, "-c", script, argument]
+        shown = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ}).stdout
+        assert shown.startswith(expected)
+        assert shown.endswith("[]\n")
