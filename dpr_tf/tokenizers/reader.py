@@ -69,10 +69,11 @@ class ReaderTokenizer:
 
     def _check_passages(self, titles, texts) -> None:
         if len(titles) != len(texts):
-            error = AssertionError if self.is_fast else ValueError
-            raise error(
-                f"every passage has a title and a text: found {len(titles)} titles and {len(texts)} texts"
-            )
+            raise self._mistake(f"every passage has a title and a text: found {len(titles)} and {len(texts)}")
+
+    def _mistake(self, message: str) -> Exception:
+        """v4.34's slow class raises ValueError where the fast one has assertions."""
+        return AssertionError(message) if self.is_fast else ValueError(message)
 
     def decode_best_spans(
         self,
@@ -99,8 +100,11 @@ class ReaderTokenizer:
             DPRSpanPrediction records. Passages of equal relevance keep their order.
 
         Raises:
-            ValueError: if a row has no [SEP] after its second token.
+            ValueError: if a row has no [SEP] after its second token, or `max_answer_length` is negative (then
+                AssertionError from the fast class).
         """
+        if max_answer_length < 0:
+            raise self._mistake(f"max_answer_length={max_answer_length}: expected 0 or more tokens")
         rows = to_lists(reader_input["input_ids"])
         start, end, relevance = (to_array(values) for values in _logits(reader_output))
         found: list[DPRSpanPrediction] = []
@@ -117,9 +121,9 @@ class ReaderTokenizer:
                 text_end=length,
             )
             for s, e in spans:
-                score = start[passage, s] + end[passage, e]
+                score = float(start[passage, s] + end[passage, e])
                 text = self.decode(ids[s : e + 1])
-                found.append(DPRSpanPrediction(score, relevance[passage], passage, s, e, text))
+                found.append(DPRSpanPrediction(score, float(relevance[passage]), passage, s, e, text))
             if len(found) >= num_spans:
                 break
         return found[:num_spans]
@@ -149,6 +153,8 @@ def to_array(values) -> np.ndarray:
 
 def _logits(output) -> tuple:
     names = ("start_logits", "end_logits", "relevance_logits")
+    if type(output) is dict:
+        return tuple(output[name] for name in names)
     if all(hasattr(output, name) for name in names):
         return tuple(getattr(output, name) for name in names)
     return tuple(output[:3])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import bisect
 from typing import NamedTuple
 
 import numpy as np
 
-# Pairs of tokens scored at once: a passage of 350 tokens with answers of up to 64 fits into the first try.
+# Spans sorted at first, per span wanted; more are sorted only when too many of these are nested.
 _FIRST_TRY = 4
 
 
@@ -41,66 +42,90 @@ def best_spans(
 ) -> list[tuple[int, int]]:
     """The highest scoring spans of one passage, none of which lies inside another.
 
-    The score of tokens s..e (both inclusive) is `start_logits[s] + end_logits[e]`, added in float64 or the logits' own type.
-    Equal scores are ordered by s, then by length. A span that contains a better one or lies inside it is skipped; spans may
-    overlap otherwise.
+    The score of the tokens s to e, both included, is `start_logits[s] + end_logits[e]` in the logits' own type.
+    Equal scores are ordered by s, then by length. A span that contains a better one or lies inside it is skipped;
+    spans may overlap otherwise.
 
     Args:
         start_logits: float [tokens].
         end_logits: float [tokens].
-        max_answer_length: the most tokens a span may have.
-        top_spans: how many spans to return; 0 or less returns all.
-        text_start: first token a span may have.
+        max_answer_length: the most tokens a span may have; at least 0.
+        top_spans: how many spans to return, at most; 0 or less returns all.
+        text_start: the first token a span may have.
         text_end: the token after the last one a span may have; default: all tokens.
 
     Returns:
         (s, e) pairs, the best first, counted from the first logit.
 
+    Raises:
+        ValueError: if `max_answer_length` is negative, or there are not as many start as end logits.
+
     Cost:
         O(tokens * max_answer_length) additions, and a sort of the best few.
     """
-    start = np.asarray(start_logits)[text_start:text_end]
-    end = np.asarray(end_logits)[text_start:text_end]
-    tokens, width = len(start), min(max_answer_length, len(start))
-    if tokens == 0 or width <= 0:
+    start, end = np.asarray(start_logits), np.asarray(end_logits)
+    if start.shape != end.shape or start.ndim != 1:
+        raise ValueError(f"best_spans() takes two rows of logits, [tokens]; found {start.shape} and {end.shape}")
+    if max_answer_length < 0:
+        raise ValueError(f"max_answer_length={max_answer_length}: expected 0 or more tokens")
+    start, end = start[text_start:text_end], end[text_start:text_end]
+    width = min(max_answer_length, len(start))
+    if width == 0:
         return []
-    scores, valid = _scores(start, end, width)
+    scores = _scores(start, end, width)
     wanted = top_spans if top_spans > 0 else scores.size
     count = _FIRST_TRY * wanted
     while True:
-        candidates = _best_first(scores, count, valid)
-        chosen = _without_nested(candidates // width, candidates // width + candidates % width, wanted)
-        if len(chosen) == wanted or len(candidates) == valid:
-            return [(s + text_start, e + text_start) for s, e in chosen]
+        starts, ends = _best_first(scores, count)
+        inside = ends < len(start)
+        spans = _without_nested(starts[inside], ends[inside], wanted)
+        if len(spans) == wanted or count >= len(start):
+            return [(s + text_start, e + text_start) for s, e in spans]
         count *= 8
 
 
-def _scores(start: np.ndarray, end: np.ndarray, width: int) -> tuple[np.ndarray, int]:
-    """Flat scores of all (s, s + length), length < width, and how many of them are spans (the rest are -inf)."""
-    tokens = len(start)
-    padded = np.concatenate([end, np.full(width - 1, -np.inf, dtype=np.result_type(end, np.float16))])
-    windows = np.lib.stride_tricks.sliding_window_view(
-        padded, width
-    )  # [tokens, width]: end[s], end[s + 1], ...
-    return (start[:, None] + windows).ravel(), tokens * width - width * (width - 1) // 2
+def _scores(start: np.ndarray, end: np.ndarray, width: int) -> np.ndarray:
+    """Scores [width, tokens] of spans by length - 1 and start; -inf where the end is beyond the last token."""
+    padding = np.full(width - 1, -np.inf, dtype=np.result_type(end, np.float16))
+    padded = np.concatenate([end, padding])
+    # row n of the windows is end[n], end[n + 1], ...: a view, no copy
+    return start + np.ndarray((width, len(start)), padded.dtype, padded, strides=padded.strides * 2)
 
 
-def _best_first(scores: np.ndarray, count: int, valid: int) -> np.ndarray:
-    """Positions of the `count` highest scores, descending, equal ones by position; at most `valid` of them."""
-    if count >= valid:
-        return np.argsort(-scores, kind="stable")[:valid]
-    # everything from the count-th highest score upwards, ties at the border included, then an exact sort of those
-    border = np.partition(scores, scores.size - count)[scores.size - count]
+def _best_first(scores: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Starts and ends of at least the `count` best spans, descending, equal ones by start, then by end.
+
+    The border is what the best `count` starts reach with their best ends: all spans with that score or a higher one are
+    returned. Nearly all spans are below it, and are never sorted.
+    """
+    tokens = scores.shape[1]
+    border = -np.inf
+    if count < tokens:
+        best_of_start = scores.max(axis=0)
+        best_of_start.partition(tokens - count)
+        border = best_of_start[tokens - count]
     candidates = np.flatnonzero(scores >= border)
-    return candidates[np.argsort(-scores[candidates], kind="stable")]
+    lengths, starts = np.divmod(candidates, tokens)
+    order = np.lexsort((lengths, starts, -scores.ravel()[candidates]))
+    return starts[order], (starts + lengths)[order]
 
 
 def _without_nested(starts: np.ndarray, ends: np.ndarray, wanted: int) -> list[tuple[int, int]]:
-    chosen: list[tuple[int, int]] = []
-    for s, e in zip(starts.tolist(), ends.tolist()):
-        if any((a <= s and e <= b) or (s <= a and b <= e) for a, b in chosen):
+    """The first `wanted` spans that neither contain an earlier one nor lie inside it."""
+    spans: list[tuple[int, int]] = []
+    # of the spans taken: no two are nested, so sorted by their starts they are sorted by their ends too
+    taken_starts: list[int] = []
+    taken_ends: list[int] = []
+    for s, e in zip(starts.tolist(), ends.tolist(), strict=True):
+        after = bisect.bisect_right(taken_starts, s)
+        if after and taken_ends[after - 1] >= e:
             continue
-        chosen.append((s, e))
-        if len(chosen) == wanted:
+        first = bisect.bisect_left(taken_starts, s)
+        if first < len(taken_ends) and taken_ends[first] <= e:
+            continue
+        taken_starts.insert(after, s)
+        taken_ends.insert(after, e)
+        spans.append((s, e))
+        if len(spans) == wanted:
             break
-    return chosen
+    return spans
