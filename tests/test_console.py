@@ -102,11 +102,19 @@ def test_an_untitled_passage_shows_its_id_and_no_answer_is_said(answered):
     assert "No answer" in show(io.StringIO(), answered._replace(answers=[]))
 
 
-def hushed(body):
-    """What a process writes to stderr while hushed."""
-    head = "import os\nfrom dpr_tf.console import hushed_stderr\nwith hushed_stderr():\n    os.write(2, b'noise')\n"
-    script = f"{head}    {body}"
-    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False).stderr
+HUSHED = """
+import os
+from dpr_tf.console import hushed_stderr
+with hushed_stderr():
+    os.write(2, b"noise")
+    {}
+"""
+
+
+def hushed(statement):
+    """What a process writes to stderr when it runs a statement hushed."""
+    command = [sys.executable, "-c", HUSHED.format(statement)]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stderr
 
 
 def test_native_messages_are_held_back_unless_something_fails():
