@@ -30,5 +30,5 @@ def root() -> Path:
 
 
 def index() -> list[dict]:
-    """One entry per checkpoint: path, kind (ctx, question, reader), family, and `weights`, equal for equal contents."""
+    """One entry per checkpoint: path, kind, family, and `weights`, the same word for the same weights."""
     return json.loads((DATA / "index.json").read_text(encoding="utf-8"))["checkpoints"]

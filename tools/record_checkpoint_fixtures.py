@@ -2,11 +2,11 @@
 
     python tools/record_checkpoint_fixtures.py RECORDINGS
 
-RECORDINGS holds `checkpoints/index.json` and the folders it names: tiny random DPR models as Transformers 4.34 and 5
-and facebookresearch/DPR write them, in every format, and damaged and hostile ones. They came from transformers 4.34.0
-(torch 2.13.0, tensorflow 2.14.1) and 5.23.0. The same weights appear in many formats, so one archive compressed as a
-whole takes a quarter of their size; `tests/checkpoint_archive.py` unpacks it. The result does not depend on when or
-by whom this runs.
+RECORDINGS holds `checkpoints/index.json` and the folders it names: tiny random DPR models as Transformers
+4.34 and 5 and facebookresearch/DPR write them, in every format, and damaged and hostile ones. They came from
+transformers 4.34.0 (torch 2.13.0, tensorflow 2.14.1) and 5.23.0. The same weights appear in many formats, so
+one archive compressed as a whole takes a quarter of their size; `tests/checkpoint_archive.py` unpacks it. The
+result does not depend on when or by whom this runs.
 """
 
 from __future__ import annotations

@@ -260,8 +260,8 @@ def _check_variables(variables: Mapping[str, Any], rows: list[Row]) -> None:
 def _warn_unexpected(plan: _Plan, checkpoint: Checkpoint) -> None:
     if plan.unexpected:
         warnings.warn(
-            f"{checkpoint.path}: {len(plan.unexpected)} weights are not used, the model has no place for "
-            f"them: {', '.join(sorted(plan.unexpected))}. Check that config.json belongs to these weights",
+            f"{checkpoint.path}: not used, because the model has no place for them: "
+            f"{', '.join(sorted(plan.unexpected))}. Check that config.json belongs to these weights",
             stacklevel=4,
         )
 
@@ -283,8 +283,8 @@ def _assign(pairs: list[tuple[Row, str]], variables: Mapping[str, Any], checkpoi
         variable.assign(array)
     if odd:
         warnings.warn(
-            f"{checkpoint.path}: {len(odd)} weights hold NaN or infinite numbers, outputs will too: "
-            f"{', '.join(sorted(odd))}. Use an earlier checkpoint of that training",
+            f"{checkpoint.path}: NaN or infinite numbers in {', '.join(sorted(odd))}; outputs will have "
+            "them too. A training that diverged leaves such weights: use an earlier checkpoint of it",
             stacklevel=5,
         )
 

@@ -26,6 +26,7 @@ __all__ = [
     "CheckpointError",
     "LazyArray",
     "read_checkpoint",
+    "shard_names",
     "write_h5",
     "write_safetensors",
 ]
@@ -39,6 +40,8 @@ WEIGHT_FILES: dict[bool, tuple[str, ...]] = {
     False: _SAFETENSORS + _H5 + _TORCH,
     True: _TORCH + _SAFETENSORS + _H5,
 }
+
+_OUTSIDE = re.compile(r"[/\\:\0]|^\.{0,2}$")  # what is no plain name of a file in the folder
 
 LFS_START = b"version https://git-lfs"
 _UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
@@ -66,6 +69,15 @@ def read_checkpoint(path: str | os.PathLike, from_pt: bool = False) -> Checkpoin
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
     return _read_index(path) if path.suffix == ".json" else _read_file(path)
+
+
+def shard_names(index: str | os.PathLike) -> list[str]:
+    """The files that an .index.json refers to, for downloading them: plain names, sorted.
+
+    Raises:
+        CheckpointError: if the file is no index, or names files outside its folder.
+    """
+    return sorted(set(_parse_index(Path(index))[0].values()))
 
 
 def write_safetensors(
@@ -165,21 +177,24 @@ def _read_index(path: Path) -> Checkpoint:
     shards: dict[str, list[str]] = {}
     for key, name in places.items():
         shards.setdefault(name, []).append(key)
-    _check_shards(path, shards)
+    missing = [name for name in shards if not (path.parent / name).is_file()]
+    if missing:
+        raise CheckpointError(f"{path}: shards that are not in the folder: {_listed(missing)}; download them")
     found: dict[str, LazyArray] = {}
     absent = []
     for name, keys in sorted(shards.items()):
         shard = _read_file(path.parent / name)
         for key in keys:
             # The index of a tf_model.h5 puts the model's scope before the name.
-            array = shard.get(key) or shard.get(key.partition("/")[2])
-            if array is None:
-                absent.append(f"{key} in {name}")
+            named = key if key in shard else key.partition("/")[2]
+            if named in shard:
+                found[key] = shard[named]
             else:
-                found[key] = array
+                absent.append(f"{key} in {name}")
     if absent:
         raise CheckpointError(
-            f"{path}: {_listed('weights that are not in the shard the index names', absent)}"
+            f"{path}: weights that are not in the shard that the index names: {_listed(absent)}. Index and "
+            "shards are not of one save; download or save them again"
         )
     return Checkpoint(path, {key: found[key] for key in places}, metadata)
 
@@ -192,25 +207,15 @@ def _parse_index(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
     places = index.get("weight_map") if isinstance(index, dict) else None
     if not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()):
         raise CheckpointError(f'{path}: no index of shards: {{"weight_map": {{weight: file}}}} expected')
+    outside = [repr(name) for name in set(places.values()) if _OUTSIDE.search(name)]
+    if outside:
+        raise CheckpointError(f"{path}: refused: shards that are not plain file names: {_listed(outside)}")
     metadata = index.get("metadata")
     return places, metadata if isinstance(metadata, dict) else {}
 
 
-def _check_shards(path: Path, shards: Mapping[str, Any]) -> None:
-    outside = [repr(name) for name in shards if re.search(r"[/\\:\0]", name) or name in ("", ".", "..")]
-    if outside:
-        raise CheckpointError(
-            f"{path}: refused: {_listed('shards that are not plain names in the folder', outside)}"
-        )
-    absent = [name for name in shards if not (path.parent / name).is_file()]
-    if absent:
-        raise CheckpointError(
-            f"{path}: {_listed('shards that are not in the folder', absent)}. Download them again"
-        )
-
-
-def _listed(what: str, items: list[str]) -> str:
-    return f"{len(items)} {what}: " + ", ".join(sorted(items))
+def _listed(items: list[str]) -> str:
+    return ", ".join(sorted(items))
 
 
 # Writing

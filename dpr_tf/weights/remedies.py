@@ -106,6 +106,8 @@ def does_not_fit(
             for key, got, want, axes in mismatched
         ]
         parts.append(_section("of another shape", lines))
+        if all("qa_" in key for key, *_ in mismatched):
+            parts.append("A reader's heads read hidden states; heads made for projected ones run nowhere.")
         parts.append(
             "config.json belongs to other weights, or was changed; ignore_mismatched_sizes=True leaves "
             "these at their initial values."

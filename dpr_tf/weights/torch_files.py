@@ -91,14 +91,7 @@ def _members(path: Path, file: BinaryIO) -> dict[str, tuple[int, int]]:
     try:
         with zipfile.ZipFile(file) as archive:
             infos = archive.infolist()
-    except (
-        zipfile.BadZipFile,
-        ValueError,
-        NotImplementedError,
-        OverflowError,
-        EOFError,
-        struct.error,
-    ) as error:
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
         raise CheckpointError(
             f"{path}: damaged or cut off ({error}): its zip directory cannot be read. Download or save it "
             "again"
@@ -111,7 +104,7 @@ def _members(path: Path, file: BinaryIO) -> dict[str, tuple[int, int]]:
                 f"{path}: its member {info.filename!r} is compressed or encrypted; torch.save stores "
                 "members as they are. Unpack and save the weights again with torch.save or as safetensors"
             )
-        file.seek(info.header_offset)
+        file.seek(max(info.header_offset, 0))
         header = file.read(_LOCAL_HEADER.size)
         if len(header) < _LOCAL_HEADER.size or not header.startswith(ZIP_START):
             raise CheckpointError(f"{path}: damaged: no zip header where {info.filename!r} should begin")
