@@ -1,4 +1,8 @@
-"""A vocabulary small enough to check by eye, and tokenizers on it."""
+"""A vocabulary small enough to check by eye; tokenizers and random checkpoints on it."""
+
+import keras
+
+from dpr_tf import DPRConfig, answering
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 PIECES = """
@@ -18,3 +22,21 @@ def make_tokenizer(tokenizer_class, folder):
 def ids(text):
     """Ids of pieces that stand between spaces."""
     return [VOCABULARY.index(piece) for piece in text.split()]
+
+
+def save_checkpoints(folder):
+    """Writes three random checkpoints, each with weights of its own, into the sub-folders of their roles."""
+    for seed, (role, (model_class, tokenizer_class)) in enumerate(answering._CLASSES.items()):
+        keras.utils.set_random_seed(seed)
+        config = DPRConfig(
+            vocab_size=len(VOCABULARY),
+            hidden_size=10,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=12,
+            max_position_embeddings=40,
+            initializer_range=0.3,
+        )
+        model_class(config).save_pretrained(folder / role)
+        make_tokenizer(tokenizer_class, folder / role).save_pretrained(folder / role)
+    return folder

@@ -6,9 +6,8 @@ import re
 import subprocess
 import sys
 
-import keras
 import pytest
-from small_words import VOCABULARY, make_tokenizer
+from small_words import save_checkpoints
 
 import dpr_tf
 from dpr_tf import answering, cli
@@ -18,19 +17,11 @@ PASSAGES = """id\ttext\ttitle
 8\t"Emile Zola was in Paris, by the ""red"" tower."\tZola
 9\tThe king and the queen.\t
 """
-ENCODER = {"num_hidden_layers": 1, "num_attention_heads": 2, "hidden_size": 8, "intermediate_size": 12}
 
 
 @pytest.fixture(scope="module")
 def checkpoints(tmp_path_factory):
-    """A folder with three random checkpoints, each in the sub-folder of its role."""
-    keras.utils.set_random_seed(4)
-    folder = tmp_path_factory.mktemp("checkpoints")
-    for role, (model_class, tokenizer_class) in answering._CLASSES.items():
-        config = dpr_tf.DPRConfig(vocab_size=len(VOCABULARY), max_position_embeddings=40, **ENCODER)
-        model_class(config).save_pretrained(folder / role)
-        make_tokenizer(tokenizer_class, folder / role).save_pretrained(folder / role)
-    return folder
+    return save_checkpoints(tmp_path_factory.mktemp("checkpoints"))
 
 
 @pytest.fixture

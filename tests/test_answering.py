@@ -1,0 +1,68 @@
+"""Question answering from checkpoints: where they are looked for, and what an answer comes with."""
+
+import numpy as np
+import pytest
+from small_words import save_checkpoints
+
+from dpr_tf import answering
+from dpr_tf.answering import ROLES, QuestionAnswering
+from dpr_tf.data import Passage
+
+PASSAGES = [
+    Passage("a", "Bridge", "the old bridge over the river was built of stone ."),
+    Passage("b", "Zola", "emile zola was in paris , by the red tower ."),
+    Passage("c", "", "the king and the queen ."),
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return save_checkpoints(tmp_path_factory.mktemp("checkpoints"))
+
+
+def test_three_names_and_one_folder_give_the_same_system(folder):
+    one = QuestionAnswering.from_pretrained(PASSAGES, [str(folder)], progress=False)
+    three = QuestionAnswering.from_pretrained(
+        PASSAGES, [str(folder / role) for role in ROLES], progress=False
+    )
+    first, second = (system.answer("who was in Paris?", k=2, top_answers=2) for system in (one, three))
+    assert first.passages == second.passages
+    assert first.answers == second.answers
+
+
+def test_an_answer_comes_with_its_passages_and_timings(folder):
+    system = QuestionAnswering.from_pretrained(PASSAGES, [str(folder)], progress=False)
+    answered = system.answer("who was in Paris?", k=2, top_answers=5)
+    assert answered.question == "who was in Paris?"
+    assert [scored.rank for scored in answered.passages] == [1, 2]
+    assert sorted(answer.retrieval_rank for answer in answered.answers) == [1, 2]
+    assert answered.retrieval_seconds > 0 < answered.reading_seconds
+
+
+def test_passages_and_questions_meet_as_the_encoders_say(folder):
+    # The retriever's scores are the inner products of what the two encoders make of passage and question.
+    system = QuestionAnswering.from_pretrained(PASSAGES, [str(folder)], progress=False)
+    vectors = []
+    for role, text in (
+        ("context_encoder", ("Zola", PASSAGES[1].text)),
+        ("question_encoder", ("who was in paris?",)),
+    ):
+        model_class, tokenizer_class = answering._CLASSES[role]
+        encoding = tokenizer_class.from_pretrained(folder / role)(*text, return_tensors="np")
+        model = model_class.from_pretrained(folder / role)
+        vectors.append(np.asarray(model(encoding["input_ids"]).pooler_output)[0])
+    (score,) = (
+        scored.score for scored in system.answer("who was in Paris?").passages if scored.passage.id == "b"
+    )
+    assert score == pytest.approx(float(vectors[0] @ vectors[1]), abs=1e-4)
+
+
+@pytest.mark.parametrize("names", [[], ["one", "two"], ["one", "two", "three", "four"]])
+def test_refuses_another_number_of_names(names):
+    with pytest.raises(ValueError, match=f"expected three checkpoints .*; got {len(names)}"):
+        QuestionAnswering.from_pretrained(PASSAGES, names)
+
+
+def test_refuses_no_passages(folder):
+    with pytest.raises(ValueError, match="no passages to answer from"):
+        QuestionAnswering.from_pretrained([], [str(folder)])

@@ -1,0 +1,54 @@
+"""The compiled forward pass: one trace, the outputs asked for, no dropout."""
+
+import keras
+import numpy as np
+import pytest
+
+from dpr_tf import DPRConfig, TFDPRReader
+from dpr_tf.inference import compile_forward
+
+INPUTS, OUTPUTS = ("input_ids", "attention_mask"), ("relevance_logits", "end_logits")
+
+
+@pytest.fixture(scope="module")
+def model():
+    keras.utils.set_random_seed(8)
+    config = DPRConfig(
+        vocab_size=29,
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=12,
+        hidden_dropout_prob=0.5,
+        initializer_range=0.5,
+    )
+    return TFDPRReader(config)
+
+
+def batch(rows, tokens):
+    ids = np.random.default_rng(rows).integers(5, 29, (rows, tokens))
+    return {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+
+
+@pytest.mark.parametrize("shape", [(3, 7), (1, 11), (5, 2)])
+def test_equals_the_model_without_dropout(model, shape):
+    relevance, ends = compile_forward(model, INPUTS, OUTPUTS)(batch(*shape))
+    expected = model(batch(*shape), training=False)
+    np.testing.assert_allclose(relevance, expected.relevance_logits, atol=1e-5)
+    np.testing.assert_allclose(ends, expected.end_logits, atol=1e-5)
+    assert relevance.dtype == ends.dtype == np.float32
+
+
+def test_traces_once_and_before_the_first_batch():
+    traces = []
+
+    def model(inputs):
+        traces.append(1)
+        return {"sum": keras.ops.sum(inputs["input_ids"], axis=1)}
+
+    forward = compile_forward(model, INPUTS, ("sum",))
+    assert len(traces) == 1
+    for shape in ((2, 3), (4, 3), (2, 9)):
+        (sums,) = forward(batch(*shape))
+        np.testing.assert_array_equal(sums, batch(*shape)["input_ids"].sum(axis=1))
+    assert len(traces) == 1
