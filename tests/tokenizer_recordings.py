@@ -1,4 +1,5 @@
-"""Recorded tokenizer calls: reading them, replaying them, comparing, and the table of deliberate differences."""
+"""Recorded tokenizer calls: reading them, replaying them, comparing, and the table of deliberate
+differences."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ def unicode_table() -> dict[str, np.ndarray]:
 
 
 def characters_as_recorded(value, speed: str) -> bool:
-    """Whether this Python assigns the characters of all strings in `value` as the recording one (Unicode 14) did.
+    """Whether this Python assigns the characters of all strings in `value` as the recording one (Unicode 14)
+    did.
 
     The slow classes drop characters that Python's tables do not have; the fast ones bring their own tables.
     """
@@ -184,7 +186,9 @@ def compare(recording: str, speed: str, results: dict[Any, tuple[Any, Any]]) -> 
     wrong = {case: pair for case, pair in results.items() if not equal(*pair)}
     unlisted = {case: pair for case, pair in wrong.items() if str(case) not in differences}
     stale = [case for case in results if str(case) in differences and case not in wrong]
-    message = [f"{case}: ours {short(ours)}\n   recorded {short(old)}" for case, (ours, old) in unlisted.items()]
+    message = [
+        f"{case}: ours {short(ours)}\n   recorded {short(old)}" for case, (ours, old) in unlisted.items()
+    ]
     assert not unlisted, f"{len(unlisted)} of {len(results)} differ:\n" + "\n".join(message[:5])
     assert not stale, f"listed in differences.json, but equal: {stale}"
 

@@ -2,8 +2,9 @@
 
     python tools/record_tokenizer_fixtures.py FOLDER
 
-FOLDER holds what Transformers 4.34.0 answered: `tokenizers/` (calls, strings, settings, saved folders, tables),
-`reader_tokenizer/` and `checkpoints/` (v5 folders, the tiny vocabulary). Texts are kept, white space of the JSON is not.
+FOLDER holds what Transformers 4.34.0 answered: `tokenizers/` (calls, strings, settings, saved folders,
+tables), `reader_tokenizer/` and `checkpoints/` (v5 folders, the tiny vocabulary). Texts are kept, white space
+of the JSON is not.
 """
 
 from __future__ import annotations

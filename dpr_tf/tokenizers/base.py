@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
 from .encoding import BatchEncoding
 from .files import Folder
-from .options import NO_LENGTH_LIMIT, CallOptions, settle
-from .padding import pad, to_lists, truncate
+from .options import NO_LENGTH_LIMIT, CallOptions
+from .padding import to_lists
+from .rows import Rows
 from .special import SpecialTokens
-
-logger = logging.getLogger(__name__)
 
 # What decoding removes before punctuation and contractions, English only, as Transformers does.
 _CLEAN_UP = {
@@ -29,10 +27,11 @@ _CLEAN_UP = {
 }
 
 
-class TokenizerBase(SpecialTokens, Folder):
+class TokenizerBase(SpecialTokens, Rows, Folder):
     """Turns text into rows of ids for BERT: `[CLS] a [SEP]` or `[CLS] a [SEP] b [SEP]`.
 
-    A subclass gives the words of a text (`_encode_rows`), the vocabulary (`convert_*`, `get_vocab`) and decoding.
+    A subclass tokenizes (`_encode_single`, `_encode_batch`), knows the vocabulary (`convert_*`, `get_vocab`)
+    and decodes (`_decode`).
 
     Args:
         init_settings: constructor arguments as they are saved to tokenizer_config.json.
@@ -41,9 +40,6 @@ class TokenizerBase(SpecialTokens, Folder):
     """
 
     vocab_files_names = {"vocab_file": "vocab.txt", "tokenizer_file": "tokenizer.json"}
-    model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
-    padding_side = "right"
-    truncation_side = "right"
     is_fast = False
 
     def __init__(self, init_settings: dict[str, Any], settings: dict[str, Any]):
@@ -65,8 +61,9 @@ class TokenizerBase(SpecialTokens, Folder):
     def __repr__(self) -> str:
         return (
             f"{type(self).__name__}(name_or_path={self.name_or_path!r}, vocab_size={self.vocab_size}, "
-            f"model_max_length={self.model_max_length}, is_fast={self.is_fast}, padding_side={self.padding_side!r}, "
-            f"truncation_side={self.truncation_side!r}, special_tokens={self.special_tokens_map}, "
+            f"model_max_length={self.model_max_length}, is_fast={self.is_fast}, "
+            f"padding_side={self.padding_side!r}, truncation_side={self.truncation_side!r}, "
+            f"special_tokens={self.special_tokens_map}, "
             f"clean_up_tokenization_spaces={self.clean_up_tokenization_spaces})"
         )
 
@@ -113,7 +110,7 @@ class TokenizerBase(SpecialTokens, Folder):
         """Tokenizes a text, a pair of texts, or a batch of either.
 
         Args:
-            text: a str; a list of str (a batch); with `is_split_into_words` a list of words, or a list of those.
+            text: a str, or a list of str (a batch); with `is_split_into_words` a list of words or of those.
             text_pair: the second texts, in the same form and number.
             text_target, text_pair_target: tokenized in the same way; their ids become `labels`.
             add_special_tokens: whether to put [CLS] and [SEP] around the texts.
@@ -125,19 +122,19 @@ class TokenizerBase(SpecialTokens, Folder):
             pad_to_multiple_of: rounds the padded length up.
             return_tensors: None (lists), "np", "tf", "pt" or "jax".
             return_token_type_ids, return_attention_mask: default: what `model_input_names` names.
-            return_overflowing_tokens: also return what truncation cut off: further rows from the fast classes, one
-                list `overflowing_tokens` from the slow ones.
+            return_overflowing_tokens: also return what truncation cut off: further rows from the fast
+                classes, one list `overflowing_tokens` from the slow ones.
             return_special_tokens_mask: also return 1 for special tokens, 0 for others.
             return_offsets_mapping: also return (start, end) characters per token; fast classes only.
             return_length: also return the length of each row.
             verbose: whether to log hints.
 
         Returns:
-            A BatchEncoding: `input_ids` and the others, lists of int [tokens] for one text, [texts, tokens] for a
-            batch.
+            A BatchEncoding: `input_ids` and the others, lists of int [tokens] for one text and
+            [texts, tokens] for a batch.
 
         Raises:
-            ValueError: if `text` is neither str nor list of str (nor words), or an option has an unknown value.
+            ValueError: if `text` is neither text nor a list of it, or an option has an unknown value.
             TypeError: if a part of a batch is not text.
         """
         if text is None and text_target is None:
@@ -167,9 +164,13 @@ class TokenizerBase(SpecialTokens, Folder):
             )
         if text_pair is not None and len(text) != len(text_pair):
             raise ValueError(
-                f"a batch needs as many texts as second texts: found {len(text)} in text and {len(text_pair)} in text_pair"
+                f"a batch needs as many second texts as texts: found {len(text)} in text and "
+                f"{len(text_pair)} "
+                "in text_pair"
             )
-        return self._encode_batch(text if text_pair is None else list(zip(text, text_pair)), options, extra)
+        return self._encode_batch(
+            text if text_pair is None else list(zip(text, text_pair, strict=True)), options, extra
+        )
 
     def encode(
         self,
@@ -183,7 +184,7 @@ class TokenizerBase(SpecialTokens, Folder):
         return_tensors: str | None = None,
         **kwargs,
     ):
-        """The `input_ids` of a text or pair; options as in `__call__`. The slow classes also take tokens or ids."""
+        """The `input_ids` of a text or pair; options as in `__call__`. The slow classes take ids too."""
         return self.encode_plus(
             text,
             text_pair,
@@ -249,150 +250,6 @@ class TokenizerBase(SpecialTokens, Folder):
     def _encode_batch(self, batch, options: CallOptions, extra: dict) -> BatchEncoding:
         raise NotImplementedError
 
-    # Rows of ids
-
-    def pad(
-        self,
-        encoded_inputs,
-        padding=True,
-        max_length: int | None = None,
-        pad_to_multiple_of: int | None = None,
-        return_attention_mask: bool | None = None,
-        return_tensors: str | None = None,
-        verbose: bool = True,
-    ) -> BatchEncoding:
-        """Pads rows that are already tokenized.
-
-        Args:
-            encoded_inputs: a mapping with `input_ids` (one row or a batch), or a list of mappings, one per row;
-                lists or arrays.
-            padding: True or "longest", "max_length", or False (only adds the mask).
-            max_length: the length for "max_length".
-            pad_to_multiple_of: rounds the length up.
-            return_attention_mask: default: whether `model_input_names` names it.
-            return_tensors: None (the kind that came in), "np", "tf", "pt" or "jax".
-            verbose: whether to log hints.
-
-        Raises:
-            ValueError: if there are no `input_ids`.
-        """
-        return pad(self, encoded_inputs, CallOptions.pick({**locals(), "truncation": False}))
-
-    def prepare_for_model(
-        self,
-        ids: list[int],
-        pair_ids: list[int] | None = None,
-        add_special_tokens: bool = True,
-        padding=False,
-        truncation=None,
-        max_length: int | None = None,
-        stride: int = 0,
-        pad_to_multiple_of: int | None = None,
-        return_tensors: str | None = None,
-        return_token_type_ids: bool | None = None,
-        return_attention_mask: bool | None = None,
-        return_overflowing_tokens: bool = False,
-        return_special_tokens_mask: bool = False,
-        return_offsets_mapping: bool = False,
-        return_length: bool = False,
-        verbose: bool = True,
-        prepend_batch_axis: bool = False,
-        **kwargs,
-    ) -> BatchEncoding:
-        """Makes a row of one or two lists of ids: special tokens, truncation, padding; options as in `__call__`.
-
-        Raises:
-            ValueError: for token types without special tokens, or the overflow of a pair with "longest_first".
-        """
-        options = settle(self, CallOptions.pick(locals()), kwargs)
-        row = self._prepare_row(ids, pair_ids, options)
-        return BatchEncoding(row, tensor_type=options.return_tensors, prepend_batch_axis=prepend_batch_axis)
-
-    def _prepare_row(self, ids, pair_ids, options: CallOptions) -> dict[str, Any]:
-        _check_row_options(pair_ids, options)
-        names = self.model_input_names
-        special = options.add_special_tokens
-        total = (
-            len(ids)
-            + len(pair_ids or [])
-            + (self.num_special_tokens_to_add(pair_ids is not None) if special else 0)
-        )
-        overflow: list[int] = []
-        if options.truncation != "do_not_truncate" and options.max_length and total > options.max_length:
-            ids, pair_ids, overflow = self.truncate_sequences(
-                ids, pair_ids, total - options.max_length, options.truncation, options.stride
-            )
-        row: dict[str, Any] = {}
-        if options.return_overflowing_tokens:
-            row["overflowing_tokens"] = overflow
-            row["num_truncated_tokens"] = total - options.max_length
-        if special:
-            row["input_ids"] = self.build_inputs_with_special_tokens(ids, pair_ids)
-            token_types = self.create_token_type_ids_from_sequences(ids, pair_ids)
-            mask = self.get_special_tokens_mask(ids, pair_ids) if options.return_special_tokens_mask else None
-        else:
-            row["input_ids"] = ids if pair_ids is None else ids + pair_ids
-            token_types = [0] * len(row["input_ids"])
-            mask = [0] * len(row["input_ids"])
-        if wanted(options.return_token_type_ids, "token_type_ids", names):
-            row["token_type_ids"] = token_types
-        if options.return_special_tokens_mask:
-            row["special_tokens_mask"] = mask
-        if options.max_length is None and options.verbose:
-            self._warn_of_length(len(row["input_ids"]))
-        with_mask = wanted(options.return_attention_mask, "attention_mask", names)
-        if options.padding != "do_not_pad" or with_mask:
-            changes = {"return_tensors": None, "truncation": False, "return_attention_mask": with_mask}
-            row = dict(pad(self, row, options.replace(**changes)))
-        if options.return_length:
-            row["length"] = len(row["input_ids"])
-        return row
-
-    def _warn_of_length(self, length: int) -> None:
-        if length > self.model_max_length and not getattr(self, "_warned_of_length", False):
-            self._warned_of_length = True
-            logger.warning(
-                "a text has %d tokens, more than the model's %d: the model will fail on it; use truncation=True",
-                length,
-                self.model_max_length,
-            )
-
-    def truncate_sequences(
-        self,
-        ids: list[int],
-        pair_ids: list[int] | None = None,
-        num_tokens_to_remove: int = 0,
-        truncation_strategy: str = "longest_first",
-        stride: int = 0,
-    ) -> tuple[list[int], list[int] | None, list[int]]:
-        """Removes tokens from one or two lists of ids; returns both and the overflow. See `padding.truncate`."""
-        strategy = getattr(truncation_strategy, "value", truncation_strategy)
-        return truncate(ids, pair_ids, num_tokens_to_remove, strategy, stride, self.truncation_side)
-
-    def build_inputs_with_special_tokens(
-        self, token_ids_0: list[int], token_ids_1: list[int] | None = None
-    ) -> list[int]:
-        """`[CLS] a [SEP]`, or `[CLS] a [SEP] b [SEP]`."""
-        row = [self.cls_token_id, *token_ids_0, self.sep_token_id]
-        return row if token_ids_1 is None else [*row, *token_ids_1, self.sep_token_id]
-
-    def create_token_type_ids_from_sequences(
-        self, token_ids_0: list[int], token_ids_1: list[int] | None = None
-    ) -> list[int]:
-        """0 for `[CLS] a [SEP]`, 1 for `b [SEP]`."""
-        types = [0] * (len(token_ids_0) + 2)
-        return types if token_ids_1 is None else types + [1] * (len(token_ids_1) + 1)
-
-    def get_special_tokens_mask(
-        self,
-        token_ids_0: list[int],
-        token_ids_1: list[int] | None = None,
-        already_has_special_tokens: bool = False,
-    ) -> list[int]:
-        """1 for special tokens, 0 for others, of a row that already has its special tokens."""
-        special = set(self.all_special_ids)
-        return [int(index in special) for index in token_ids_0]
-
     # Text
 
     def decode(
@@ -427,8 +284,8 @@ class TokenizerBase(SpecialTokens, Folder):
         raise NotImplementedError
 
     def _cleaned(self, text: str, clean_up: bool | None) -> str:
-        wanted_here = self.clean_up_tokenization_spaces if clean_up is None else clean_up
-        return self.clean_up_tokenization(text) if wanted_here else text
+        clean_up = self.clean_up_tokenization_spaces if clean_up is None else clean_up
+        return self.clean_up_tokenization(text) if clean_up else text
 
     @staticmethod
     def clean_up_tokenization(out_string: str) -> str:
@@ -436,24 +293,6 @@ class TokenizerBase(SpecialTokens, Folder):
         for apart, joined in _CLEAN_UP.items():
             out_string = out_string.replace(apart, joined)
         return out_string
-
-
-def wanted(choice: bool | None, name: str, model_input_names: list[str]) -> bool:
-    """Whether to return `name`: the caller's choice, else whether the model takes it."""
-    return name in model_input_names if choice is None else choice
-
-
-def _check_row_options(pair_ids, options: CallOptions) -> None:
-    if options.return_token_type_ids and not options.add_special_tokens:
-        raise ValueError(
-            "return_token_type_ids=True with add_special_tokens=False: token types are defined only for rows with "
-            "special tokens; set add_special_tokens=True or return_token_type_ids=None"
-        )
-    if options.return_overflowing_tokens and options.truncation == "longest_first" and pair_ids is not None:
-        raise ValueError(
-            "return_overflowing_tokens=True with truncation='longest_first' on a pair: which text the overflow comes "
-            "from is not defined; use truncation='only_first' or 'only_second'"
-        )
 
 
 def _check_text(name: str, value) -> None:
@@ -468,5 +307,6 @@ def _check_text(name: str, value) -> None:
             return
     kind = f"mapping with keys {list(value)[:3]}" if isinstance(value, Mapping) else type(value).__name__
     raise ValueError(
-        f"{name} must be a str, a list of str, or with is_split_into_words=True a list of lists of str; found {kind}"
+        f"{name} must be a str, a list of str, or with is_split_into_words=True a list of lists of str; "
+        f"found {kind}"
     )

@@ -17,7 +17,7 @@ def _hub_settings(role: str) -> dict[str, dict]:
 
 
 class DPRContextEncoderTokenizer(BertTokenizer):
-    """Tokenizes passages for the context encoder; BERT's tokenizer in Python. See `slow.BertTokenizer`."""
+    """Tokenizes passages for the context encoder, in Python. See `slow.BertTokenizer`."""
 
     max_model_input_sizes = _hub_limits("ctx_encoder")
     pretrained_init_configuration = _hub_settings("ctx_encoder")
@@ -25,7 +25,7 @@ class DPRContextEncoderTokenizer(BertTokenizer):
 
 
 class DPRContextEncoderTokenizerFast(BertTokenizerFast):
-    """Tokenizes passages for the context encoder; BERT's tokenizer in Rust. See `fast.BertTokenizerFast`."""
+    """Tokenizes passages for the context encoder, in Rust. See `fast.BertTokenizerFast`."""
 
     max_model_input_sizes = _hub_limits("ctx_encoder")
     pretrained_init_configuration = _hub_settings("ctx_encoder")
@@ -33,7 +33,7 @@ class DPRContextEncoderTokenizerFast(BertTokenizerFast):
 
 
 class DPRQuestionEncoderTokenizer(BertTokenizer):
-    """Tokenizes questions for the question encoder; BERT's tokenizer in Python. See `slow.BertTokenizer`."""
+    """Tokenizes questions for the question encoder, in Python. See `slow.BertTokenizer`."""
 
     max_model_input_sizes = _hub_limits("question_encoder")
     pretrained_init_configuration = _hub_settings("question_encoder")
@@ -41,7 +41,7 @@ class DPRQuestionEncoderTokenizer(BertTokenizer):
 
 
 class DPRQuestionEncoderTokenizerFast(BertTokenizerFast):
-    """Tokenizes questions for the question encoder; BERT's tokenizer in Rust. See `fast.BertTokenizerFast`."""
+    """Tokenizes questions for the question encoder, in Rust. See `fast.BertTokenizerFast`."""
 
     max_model_input_sizes = _hub_limits("question_encoder")
     pretrained_init_configuration = _hub_settings("question_encoder")
@@ -49,7 +49,7 @@ class DPRQuestionEncoderTokenizerFast(BertTokenizerFast):
 
 
 class DPRReaderTokenizer(ReaderTokenizer, BertTokenizer):
-    """Tokenizes question, title and text for the reader and decodes answers; in Python. See `reader.ReaderTokenizer`."""
+    """Tokenizes passages with their question, decodes answers, in Python. See `reader.ReaderTokenizer`."""
 
     max_model_input_sizes = _hub_limits("reader")
     pretrained_init_configuration = _hub_settings("reader")
@@ -57,7 +57,7 @@ class DPRReaderTokenizer(ReaderTokenizer, BertTokenizer):
 
 
 class DPRReaderTokenizerFast(ReaderTokenizer, BertTokenizerFast):
-    """Tokenizes question, title and text for the reader and decodes answers; in Rust. See `reader.ReaderTokenizer`."""
+    """Tokenizes passages with their question, decodes answers, in Rust. See `reader.ReaderTokenizer`."""
 
     max_model_input_sizes = _hub_limits("reader")
     pretrained_init_configuration = _hub_settings("reader")

@@ -1,4 +1,4 @@
-"""BatchEncoding: what a tokenizer returns. A mapping of names to rows, with the alignment of tokens to text."""
+"""BatchEncoding: what a tokenizer returns. Rows by name, and the alignment of tokens to text."""
 
 from __future__ import annotations
 
@@ -29,8 +29,9 @@ class TokenSpan(NamedTuple):
 class BatchEncoding(UserDict):
     """The result of a tokenizer call: a mapping such as `input_ids` -> rows.
 
-    `data` is a plain dict. Keys are also attributes (`encoding.input_ids`). When a fast tokenizer made it, `encoding[0]`
-    and the alignment methods (`tokens`, `word_ids`, `char_to_token`, ...) read the Rust library's `Encoding` of a row.
+    `data` is a plain dict. Keys are also attributes (`encoding.input_ids`). When a fast tokenizer made it,
+    `encoding[0]` and the alignment methods (`tokens`, `word_ids`, `char_to_token`, ...) read the Rust
+    library's `Encoding` of a row.
 
     Args:
         data: names and rows (lists of int, or arrays).
@@ -73,8 +74,9 @@ class BatchEncoding(UserDict):
         if isinstance(item, slice):
             return {key: value[item] for key, value in self.data.items()}
         raise KeyError(
-            f"{item!r}: an encoding of a slow tokenizer is indexed by name ({', '.join(map(repr, self.data))}) or "
-            "by a slice of rows; a fast tokenizer's also by row number"
+            f"{item!r}: an encoding of a slow tokenizer is indexed by name "
+            f"({', '.join(map(repr, self.data))}) "
+            "or by a slice of rows; a fast tokenizer's also by row number"
         )
 
     def __getattr__(self, name: str):
@@ -117,8 +119,8 @@ class BatchEncoding(UserDict):
             This encoding.
 
         Raises:
-            ValueError: for an unknown `tensor_type`, or rows of different lengths (not for "np", which gives an
-                array of arrays as Transformers does).
+            ValueError: for an unknown `tensor_type`, or rows of different lengths (not for "np", which gives
+                an array of arrays as Transformers does).
             ImportError: if the framework is not installed; the message names the `pip install`.
         """
         if tensor_type is None:
@@ -143,8 +145,8 @@ class BatchEncoding(UserDict):
         for name, value in self.data.items():
             if not hasattr(value, "to"):
                 raise AttributeError(
-                    f"BatchEncoding.to({device!r}): {name!r} is a {type(value).__name__}, not a PyTorch tensor; "
-                    'call the tokenizer with return_tensors="pt"'
+                    f"BatchEncoding.to({device!r}): {name!r} is a {type(value).__name__}, not a PyTorch "
+                    'tensor; call the tokenizer with return_tensors="pt"'
                 )
             self.data[name] = value.to(device=device)
         return self
@@ -211,7 +213,8 @@ class BatchEncoding(UserDict):
     def _row(self, index: int, method: str):
         if self._encodings is None:
             raise ValueError(
-                f"{method}() needs the alignment that only the Fast tokenizer classes keep; make this encoding "
+                f"{method}() needs the alignment that only the Fast tokenizer classes keep; make this "
+                "encoding "
                 "with the class whose name ends in Fast"
             )
         return self._encodings[index]
@@ -286,13 +289,15 @@ def _numpy_array(value) -> np.ndarray:
 def _ragged_message(name: str, value, tensor_type: str) -> str:
     if name == "overflowing_tokens":
         return (
-            "overflowing_tokens has rows of different lengths, so return_tensors cannot be used with it: call with "
+            "overflowing_tokens has rows of different lengths, so return_tensors cannot be used with it: "
+            "call with "
             "return_tensors=None, or return_overflowing_tokens=False"
         )
     lengths = (
         sorted({len(row) for row in value if hasattr(row, "__len__")}) if isinstance(value, list) else []
     )
     return (
-        f"{name}: cannot make one {tensor_type!r} array of rows of lengths {lengths}; call the tokenizer with "
+        f"{name}: cannot make one {tensor_type!r} array of rows of lengths {lengths}; call the tokenizer "
+        "with "
         "padding=True and truncation=True so that all rows have the same length"
     )

@@ -5,17 +5,17 @@ from __future__ import annotations
 import functools
 import json
 import os
-import re
 from collections.abc import Iterable
 from typing import Any
 
-from tokenizers import AddedToken, Encoding, Tokenizer, decoders, normalizers, pre_tokenizers, processors
+from tokenizers import AddedToken, Encoding, Tokenizer
 from tokenizers.models import WordPiece
-from tokenizers.trainers import WordPieceTrainer
 
-from .base import TokenizerBase, wanted
+from .backend import new_backend, normalizer, train_vocabulary, without_surrogates
+from .base import TokenizerBase
 from .encoding import BatchEncoding
 from .options import CallOptions, settle
+from .rows import wanted
 from .special import special_token
 from .vocabulary import read_tokenizer_json, read_vocabulary, write_vocabulary
 
@@ -31,7 +31,8 @@ class BertTokenizerFast(TokenizerBase):
         tokenize_chinese_chars: put CJK characters into words of their own.
         strip_accents: None follows `do_lower_case`.
         **kwargs: `model_max_length`, `padding_side`, `truncation_side`, `additional_special_tokens`,
-            `clean_up_tokenization_spaces`, `tokenizer_object` (a ready `tokenizers.Tokenizer`).
+            `clean_up_tokenization_spaces`; instead of files `tokenizer_object` (a `tokenizers.Tokenizer`) or
+            `vocabulary` (token -> id).
 
     Raises:
         ValueError: if there is neither file, or the vocabulary lacks the unknown token.
@@ -56,6 +57,7 @@ class BertTokenizerFast(TokenizerBase):
     ):
         added = kwargs.pop("added_tokens_decoder", {})
         ready = kwargs.pop("tokenizer_object", None)
+        vocabulary = kwargs.pop("vocabulary", None)
         settings = {
             "do_lower_case": do_lower_case,
             "do_basic_tokenize": kwargs.pop("do_basic_tokenize", True),
@@ -75,8 +77,8 @@ class BertTokenizerFast(TokenizerBase):
             self._tokenizer = ready
         elif tokenizer_file is not None:
             self._tokenizer = Tokenizer.from_str(json.dumps(read_tokenizer_json(tokenizer_file)))
-        elif vocab_file is not None:
-            self._tokenizer = self._new_backend(read_vocabulary(vocab_file))
+        elif vocabulary is not None or vocab_file is not None:
+            self._tokenizer = new_backend(vocabulary or read_vocabulary(vocab_file), self._slots)
         else:
             raise ValueError(
                 f"{type(self).__name__} needs vocab_file (vocab.txt) or tokenizer_file (tokenizer.json)"
@@ -85,27 +87,8 @@ class BertTokenizerFast(TokenizerBase):
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         self._renamed: dict[int, str] = {}
-        self._tokenizer.normalizer = _normalizer(self._tokenizer.normalizer, settings)
+        self._tokenizer.normalizer = normalizer(self._tokenizer.normalizer, settings)
         self._add_initial_tokens(added)
-
-    def _new_backend(self, vocabulary: dict[str, int]) -> Tokenizer:
-        backend = Tokenizer(WordPiece(vocabulary, unk_token=self.unk_token, max_input_chars_per_word=100))
-        backend.normalizer = normalizers.BertNormalizer()
-        backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        backend.decoder = decoders.WordPiece(prefix="##")
-        backend.add_special_tokens(self._missing_last(vocabulary))
-        cls, sep = self.cls_token, self.sep_token
-        backend.post_processor = processors.TemplateProcessing(
-            single=f"{cls}:0 $A:0 {sep}:0",
-            pair=f"{cls}:0 $A:0 {sep}:0 $B:1 {sep}:1",
-            special_tokens=[(cls, backend.token_to_id(cls)), (sep, backend.token_to_id(sep))],
-        )
-        return backend
-
-    def _missing_last(self, vocabulary: dict[str, int]) -> list[AddedToken]:
-        """The named special tokens by id; those the vocabulary lacks come last and get new ids."""
-        named = [token for token in self._slots.values() if token is not None]
-        return sorted(named, key=lambda token: vocabulary.get(token.content, len(vocabulary)))
 
     def _add_initial_tokens(self, added: dict[int, AddedToken]) -> None:
         known = {token.content for token in self.added_tokens_decoder.values()}
@@ -120,7 +103,8 @@ class BertTokenizerFast(TokenizerBase):
         model = self._tokenizer.model
         if isinstance(model, WordPiece) and model.token_to_id(model.unk_token) is None:
             raise ValueError(
-                f"{path}: the vocabulary has no {model.unk_token!r}, which stands for unknown words; add it to the "
+                f"{path}: the vocabulary has no {model.unk_token!r}, which stands for unknown words; add it "
+                "to the "
                 "vocabulary, or name another token with unk_token="
             )
 
@@ -217,7 +201,8 @@ class BertTokenizerFast(TokenizerBase):
         """
         if not already_has_special_tokens or token_ids_1 is not None:
             raise AssertionError(
-                "get_special_tokens_mask() of a fast tokenizer takes one row with already_has_special_tokens=True; "
+                "get_special_tokens_mask() of a fast tokenizer takes one row with "
+                "already_has_special_tokens=True; "
                 "for new rows call the tokenizer with return_special_tokens_mask=True"
             )
         return super().get_special_tokens_mask(token_ids_0)
@@ -308,17 +293,20 @@ class BertTokenizerFast(TokenizerBase):
                 return encode(batch)
             except TypeError:
                 # also what the library says of lone surrogates, which no UTF-8 holds
-                return encode(_without_surrogates(batch))
+                return encode(without_surrogates(batch))
         except TypeError as error:
             expected = "lists of words" if options.is_split_into_words else "str, or pairs of str"
-            raise TypeError(f"a batch holds something that is not text: expected {expected} ({error})") from error
+            raise TypeError(
+                f"a batch holds something that is not text: expected {expected} ({error})"
+            ) from error
         except BaseException as error:
             # the library raises plain Exception, or panics where the stride leaves no room for new tokens
             if type(error) is not Exception and type(error).__name__ != "PanicException":
                 raise
             raise ValueError(
                 f"{error} (truncation={options.truncation!r}, max_length={options.max_length}, "
-                f"stride={options.stride}); use a longer max_length, a shorter stride or truncation='longest_first'"
+                f"stride={options.stride}); use a longer max_length, a shorter stride or "
+                "truncation='longest_first'"
             ) from error
 
     def _columns(self, rows: list[Encoding], options: CallOptions) -> dict[str, list]:
@@ -339,7 +327,9 @@ class BertTokenizerFast(TokenizerBase):
     def _decode(self, ids, skip_special_tokens: bool, clean_up: bool | None, **kwargs) -> str:
         ids = [ids] if isinstance(ids, int) else ids
         if not self._renamed:
-            return self._cleaned(self._tokenizer.decode(ids, skip_special_tokens=skip_special_tokens), clean_up)
+            return self._cleaned(
+                self._tokenizer.decode(ids, skip_special_tokens=skip_special_tokens), clean_up
+            )
         tokens = self.convert_ids_to_tokens(ids, skip_special_tokens)
         return self._cleaned(self._tokenizer.decoder.decode([token for token in tokens if token]), clean_up)
 
@@ -367,55 +357,24 @@ class BertTokenizerFast(TokenizerBase):
         special_tokens_map: dict[str, str] | None = None,
         **kwargs,
     ):
-        """A new tokenizer of this class and these settings whose vocabulary is learned from texts.
+        """A tokenizer of this class and these settings whose vocabulary is learned from texts.
 
         Args:
             text_iterator: texts, or lists of texts.
-            vocab_size: tokens of the new vocabulary.
+            vocab_size: tokens of the new vocabulary, special ones included.
             length: how many items `text_iterator` has, for the progress bar.
             new_special_tokens: further special tokens.
             special_tokens_map: present special token -> new one.
             **kwargs: for `tokenizers.trainers.WordPieceTrainer`.
         """
         renamed = special_tokens_map or {}
-        slots = {name: renamed.get(token, token) for name, token in self._slot_texts().items()}
-        extra = [renamed.get(token, token) for token in self.additional_special_tokens] + list(
-            new_special_tokens or []
+        slots = {
+            name: renamed.get(token.content, token.content) for name, token in self._slots.items() if token
+        }
+        extra = [renamed.get(token, token) for token in self.additional_special_tokens]
+        extra += [str(token) for token in new_special_tokens or []]
+        vocabulary = train_vocabulary(
+            self._tokenizer, text_iterator, slots, extra, vocab_size=vocab_size, length=length, **kwargs
         )
-        backend = Tokenizer(WordPiece({}, unk_token=slots["unk_token"], max_input_chars_per_word=100))
-        backend.normalizer, backend.pre_tokenizer = self._tokenizer.normalizer, self._tokenizer.pre_tokenizer
-        special = [slots[name] for name in ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")]
-        trainer = WordPieceTrainer(
-            vocab_size=vocab_size, special_tokens=[*special, *map(str, extra)], **kwargs
-        )
-        backend.train_from_iterator(text_iterator, trainer=trainer, length=length)
         settings = {**self.init_kwargs, **slots, "additional_special_tokens": extra}
-        new = type(self)(tokenizer_object=backend, **settings)
-        new._tokenizer = new._new_backend(backend.get_vocab(with_added_tokens=False))
-        new._tokenizer.normalizer = backend.normalizer
-        new._add_initial_tokens({})
-        return new
-
-    def _slot_texts(self) -> dict[str, str]:
-        return {name: token.content for name, token in self._slots.items() if token is not None}
-
-
-def _normalizer(present, settings: dict[str, Any]):
-    """The normalizer with this tokenizer's settings, which win over those of tokenizer.json, as in v4.34."""
-    if present is not None and not isinstance(present, normalizers.BertNormalizer):
-        return present
-    return normalizers.BertNormalizer(
-        clean_text=True if present is None else present.clean_text,
-        handle_chinese_chars=settings["tokenize_chinese_chars"],
-        strip_accents=settings["strip_accents"],
-        lowercase=settings["do_lower_case"],
-    )
-
-
-def _without_surrogates(value):
-    """Texts with U+FFFD, which the normalizer drops too, for every lone surrogate."""
-    if isinstance(value, str):
-        return re.sub("[\ud800-\udfff]", "\ufffd", value)
-    if isinstance(value, (list, tuple)):
-        return type(value)(_without_surrogates(item) for item in value)
-    return value
+        return type(self)(vocabulary=vocabulary, **settings)

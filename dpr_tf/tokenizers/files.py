@@ -52,13 +52,14 @@ class Folder:
     ):
         """Loads a tokenizer from a local folder or a Hub repository.
 
-        Reads vocab.txt or tokenizer.json, and tokenizer_config.json, special_tokens_map.json and added_tokens.json
-        where they exist; folders written by Transformers 4 and 5.
+        Reads vocab.txt or tokenizer.json, and tokenizer_config.json, special_tokens_map.json and
+        added_tokens.json where they exist; folders written by Transformers 4 and 5.
 
         Args:
             pretrained_model_name_or_path: a folder, or a Hub id such as "facebook/dpr-reader-single-nq-base".
             *init_inputs: positional constructor arguments.
-            cache_dir, force_download, local_files_only, token, revision: for the Hub client; also `subfolder`.
+            cache_dir, force_download, local_files_only, token, revision: for the Hub client; also
+                `subfolder`.
             **kwargs: constructor arguments; they win over what the files say.
 
         Raises:
@@ -68,7 +69,8 @@ class Folder:
         name = pretrained_model_name_or_path
         if os.path.isfile(name):
             raise ValueError(
-                f"{name} is a file: {cls.__name__}.from_pretrained() takes the folder it is in, or a Hub id; to read "
+                f"{name} is a file: {cls.__name__}.from_pretrained() takes the folder it is in, or a Hub id; "
+                "to read "
                 f"a vocabulary alone use {cls.__name__}({str(name)!r})"
             )
         arguments = {
@@ -97,7 +99,8 @@ class Folder:
         vocab, tokenizer = find("vocab.txt"), find("tokenizer.json")
         if vocab is None and tokenizer is None:
             raise OSError(
-                f"{name} holds neither vocab.txt nor tokenizer.json, so there is no vocabulary to load; check the "
+                f"{name} holds neither vocab.txt nor tokenizer.json, so there is no vocabulary to load; "
+                "check the "
                 f"path, or save one there with {cls.__name__}.save_pretrained()"
             )
         if not cls.is_fast:
@@ -120,7 +123,8 @@ class Folder:
 
         Args:
             save_directory: the folder.
-            legacy_format: fast classes: True leaves tokenizer.json out, False vocab.txt and added_tokens.json.
+            legacy_format: fast classes: True leaves tokenizer.json out, False vocab.txt and
+                added_tokens.json.
             filename_prefix: put before every file name, with "-" in between.
             push_to_hub: also upload the folder; `kwargs` are those of `push_to_hub`.
 
@@ -176,7 +180,8 @@ class Folder:
         Args:
             repo_id: "user/name".
             commit_message, private, token, create_pr, revision: for the Hub client.
-            use_temp_dir, max_shard_size, safe_serialization: accepted because models have them; no meaning here.
+            use_temp_dir, max_shard_size, safe_serialization: accepted because models have them; no meaning
+                here.
         """
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder)
@@ -210,7 +215,8 @@ class Folder:
         return config
 
     def _saved_special_tokens(self, *, with_type: bool = False) -> dict[str, Any]:
-        """Slot names and tokens: text for plain tokens, else their properties (typed, in tokenizer_config.json)."""
+        """Slot names and tokens: text for plain tokens, else their properties (typed, in
+        tokenizer_config.json)."""
         saved: dict[str, Any] = {}
         for name, token in self.special_tokens_map_extended.items():
             if name == "additional_special_tokens":

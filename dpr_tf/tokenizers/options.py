@@ -52,17 +52,19 @@ class CallOptions:
 
 
 def settle(tokenizer, options: CallOptions, legacy: dict[str, Any]) -> CallOptions:
-    """Resolves padding, truncation and max_length into one of PADDINGS, one of TRUNCATIONS and a number or None.
+    """Resolves padding, truncation and max_length into one of PADDINGS, one of TRUNCATIONS and a number or
+    None.
 
     Args:
-        tokenizer: its `model_max_length` stands in for a missing `max_length`, its pad token is needed to pad.
+        tokenizer: its `model_max_length` stands in for a missing `max_length`, its pad token is needed to
+            pad.
         options: as the caller gave them.
-        legacy: extra keyword arguments; the names of Transformers 2 (`truncation_strategy`, `pad_to_max_length`) are
-            taken out of it.
+        legacy: extra keyword arguments; the names of Transformers 2 (`truncation_strategy`,
+            `pad_to_max_length`) are taken out of it.
 
     Raises:
-        ValueError: for an unknown name, padding without a pad token, or a truncation length that is no multiple of
-            `pad_to_multiple_of`.
+        ValueError: for an unknown name, padding without a pad token, or a truncation length that is no
+            multiple of `pad_to_multiple_of`.
     """
     old_truncation = legacy.pop("truncation_strategy", "do_not_truncate")
     pad_to_max = legacy.pop("pad_to_max_length", False)
@@ -112,7 +114,8 @@ def _truncation_name(truncation) -> str:
 
 
 def _lengths_of_model(tokenizer, padding: str, truncation: str, verbose: bool) -> tuple[str, str, int | None]:
-    """Without a max_length the model's limit counts; without that limit either, padding and cutting to it are off."""
+    """Without a max_length the model's limit counts; without that limit either, padding and cutting to it are
+    off."""
     wanted = [f"padding={padding!r}"] * (padding == "max_length")
     wanted += [f"truncation={truncation!r}"] * (truncation != "do_not_truncate")
     if not wanted:
@@ -121,7 +124,9 @@ def _lengths_of_model(tokenizer, padding: str, truncation: str, verbose: bool) -
         return padding, truncation, tokenizer.model_max_length
     if verbose:
         options = " and ".join(wanted)
-        _hint(f"{options} has no effect: neither max_length is given nor has the tokenizer a model_max_length")
+        _hint(
+            f"{options} has no effect: neither max_length is given nor has the tokenizer a model_max_length"
+        )
     return "do_not_pad" if padding == "max_length" else padding, "do_not_truncate", None
 
 
@@ -134,6 +139,7 @@ def _check(tokenizer, padding: str, truncation: str, max_length: int | None, mul
         )
     if truncation != "do_not_truncate" and multiple and max_length and max_length % multiple:
         raise ValueError(
-            f"max_length={max_length} is no multiple of pad_to_multiple_of={multiple}, so rows cannot be both "
+            f"max_length={max_length} is no multiple of pad_to_multiple_of={multiple}, so rows cannot be "
+            "both "
             f"truncated and padded; use max_length={max_length - max_length % multiple} or another multiple"
         )

@@ -71,7 +71,8 @@ def _as_lists(columns, main: str):
     kind = _array_kind(first)
     if kind is None:
         raise ValueError(
-            f"pad(): {main!r} holds {type(first).__name__} values; expected ints, or NumPy, TensorFlow or PyTorch arrays"
+            f"pad(): {main!r} holds {type(first).__name__} values; expected ints, or NumPy, TensorFlow or "
+            "PyTorch arrays"
         )
     return {name: to_lists(value) for name, value in columns.items()}, kind
 
@@ -82,7 +83,8 @@ def _array_kind(value) -> str | None:
 
 
 def to_lists(value):
-    """Nested Python lists of nested sequences or NumPy, TensorFlow or PyTorch arrays; other values as they are."""
+    """Nested Python lists of nested sequences or NumPy, TensorFlow or PyTorch arrays; other values as they
+    are."""
     if hasattr(value, "tolist"):
         return value.tolist()
     if hasattr(value, "numpy"):
@@ -144,8 +146,8 @@ def truncate(
         side: the end tokens are removed from, "right" or "left".
 
     Returns:
-        The first text, the second, and the overflow (empty when `longest_first` cuts a pair). When the text to cut is
-        not long enough, everything comes back uncut and an error is logged.
+        The first text, the second, and the overflow (empty when `longest_first` cuts a pair). When the text
+        to cut is not long enough, everything comes back uncut and an error is logged.
     """
     if surplus <= 0:
         return ids, pair_ids, []

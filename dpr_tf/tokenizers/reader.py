@@ -40,12 +40,13 @@ class ReaderTokenizer:
             **kwargs: with titles and texts ignored, as in v4.34.
 
         Returns:
-            A BatchEncoding: `input_ids`, `attention_mask` [passages, tokens]; the mask is 0 for [PAD] wherever it is.
+            A BatchEncoding: `input_ids`, `attention_mask` [passages, tokens]; the mask is 0 for [PAD]
+                wherever it is.
             Without titles and texts, or with only one of them, the plain BERT encoding of a text or pair.
 
         Raises:
-            ValueError: if there are not as many titles as texts, or questions (AssertionError from the fast class for
-                titles).
+            ValueError: if there are not as many titles as texts, or questions (AssertionError from the fast
+                class for titles).
         """
         options = {"padding": padding, "truncation": truncation, "max_length": max_length}
         options |= {"return_tensors": return_tensors, "return_attention_mask": return_attention_mask}
@@ -61,7 +62,7 @@ class ReaderTokenizer:
             "input_ids"
         ]
         cut = max_length if truncation and max_length is not None else None
-        rows = {"input_ids": [(head + tail)[:cut] for head, tail in zip(heads, tails)]}
+        rows = {"input_ids": [(head + tail)[:cut] for head, tail in zip(heads, tails, strict=True)]}
         if return_attention_mask is not False:
             pad_id = self.pad_token_id
             rows["attention_mask"] = [[int(index != pad_id) for index in row] for row in rows["input_ids"]]
@@ -85,13 +86,14 @@ class ReaderTokenizer:
     ) -> list[DPRSpanPrediction]:
         """The best answers: passages by descending relevance, in each the best spans by score.
 
-        Spans start after the first [SEP], so they may lie in the title; v4.34 does the same. Rows padded on the left are
-        not handled.
+        Spans start after the first [SEP], so they may lie in the title; v4.34 does the same. Rows padded on
+        the left are not handled.
 
         Args:
             reader_input: the encoding the reader got; its `input_ids` [passages, tokens], lists or arrays.
-            reader_output: the reader's output: `start_logits`, `end_logits` [passages, tokens] and `relevance_logits`
-                [passages], as attributes or as the first three entries; NumPy, TensorFlow, PyTorch arrays or lists.
+            reader_output: the reader's output: `start_logits`, `end_logits` [passages, tokens] and
+                `relevance_logits` [passages], as attributes or as the first three entries; NumPy, TensorFlow,
+                PyTorch arrays or lists.
             num_spans: answers to return, at most.
             max_answer_length: tokens of an answer, at most.
             num_spans_per_passage: answers from one passage, at most; 0 takes all.
@@ -133,7 +135,8 @@ class ReaderTokenizer:
             return ids.index(self.sep_token_id, 2)
         except ValueError:
             raise ValueError(
-                f"passage {passage}: no {self.sep_token} after the question; decode_best_spans() needs rows made by "
+                f"passage {passage}: no {self.sep_token} after the question; decode_best_spans() needs rows "
+                "made by "
                 "this tokenizer with titles and texts, and a max_length beyond the question"
             ) from None
 

@@ -42,9 +42,10 @@ def best_spans(
 ) -> list[tuple[int, int]]:
     """The highest scoring spans of one passage, none of which lies inside another.
 
-    The score of the tokens s to e, both included, is `start_logits[s] + end_logits[e]` in the logits' own type.
-    Equal scores are ordered by s, then by length. A span that contains a better one or lies inside it is skipped;
-    spans may overlap otherwise.
+    The score of the tokens s to e, both included, is `start_logits[s] + end_logits[e]` in the logits' own
+    type.
+    Equal scores are ordered by s, then by length. A span that contains a better one or lies inside it is
+    skipped; spans may overlap otherwise.
 
     Args:
         start_logits: float [tokens].
@@ -65,7 +66,9 @@ def best_spans(
     """
     start, end = np.asarray(start_logits), np.asarray(end_logits)
     if start.shape != end.shape or start.ndim != 1:
-        raise ValueError(f"best_spans() takes two rows of logits, [tokens]; found {start.shape} and {end.shape}")
+        raise ValueError(
+            f"best_spans() takes two rows of logits, [tokens]; found {start.shape} and {end.shape}"
+        )
     if max_answer_length < 0:
         raise ValueError(f"max_answer_length={max_answer_length}: expected 0 or more tokens")
     start, end = start[text_start:text_end], end[text_start:text_end]
@@ -85,7 +88,8 @@ def best_spans(
 
 
 def _scores(start: np.ndarray, end: np.ndarray, width: int) -> np.ndarray:
-    """Scores [width, tokens] of spans by length - 1 and start; -inf where the end is beyond the last token."""
+    """Scores [width, tokens] of spans by length - 1 and start; -inf where the end is beyond the last
+    token."""
     padding = np.full(width - 1, -np.inf, dtype=np.result_type(end, np.float16))
     padded = np.concatenate([end, padding])
     # row n of the windows is end[n], end[n + 1], ...: a view, no copy
@@ -95,8 +99,8 @@ def _scores(start: np.ndarray, end: np.ndarray, width: int) -> np.ndarray:
 def _best_first(scores: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Starts and ends of at least the `count` best spans, descending, equal ones by start, then by end.
 
-    The border is what the best `count` starts reach with their best ends: all spans with that score or a higher one are
-    returned. Nearly all spans are below it, and are never sorted.
+    The border is what the best `count` starts reach with their best ends: all spans with that score or a
+    higher one are returned. Nearly all spans are below it, and are never sorted.
     """
     tokens = scores.shape[1]
     border = -np.inf

@@ -13,8 +13,8 @@ SLOTS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_t
 def special_token(value: str | AddedToken | None, *, additional: bool = False) -> AddedToken | None:
     """The AddedToken of a special token given as text; None and "" give None.
 
-    Additional special tokens swallow the white space beside them (`lstrip`, `rstrip`), the named slots do not: so it
-    is in Transformers 4.34.
+    Additional special tokens swallow the white space beside them (`lstrip`, `rstrip`), the named slots do
+    not: so it is in Transformers 4.34.
     """
     if value is None or isinstance(value, AddedToken):
         return value
@@ -64,7 +64,8 @@ def _slot_id(name: str) -> property:
 
 
 class SpecialTokens:
-    """The part of a tokenizer that knows its special tokens. Needs `convert_tokens_to_ids` and `_add_tokens`."""
+    """The part of a tokenizer that knows its special tokens. Needs `convert_tokens_to_ids` and
+    `_add_tokens`."""
 
     SPECIAL_TOKENS_ATTRIBUTES = [*SLOTS, "additional_special_tokens"]
 
@@ -142,10 +143,12 @@ class SpecialTokens:
 
         Args:
             new_tokens: a token or a list of tokens, as text or AddedToken.
-            special_tokens: whether they are special (not lower-cased, skipped by `decode(skip_special_tokens=True)`).
+            special_tokens: whether they are special (not lower-cased, skipped by
+                `decode(skip_special_tokens=True)`).
 
         Returns:
-            How many were added. The slow classes count new ids; the fast ones count every token not yet added.
+            How many were added. The slow classes count new ids; the fast ones count every token not yet
+            added.
         """
         if not new_tokens:
             return 0
@@ -171,7 +174,8 @@ class SpecialTokens:
         for name, value in special_tokens_dict.items():
             if name not in self.SPECIAL_TOKENS_ATTRIBUTES:
                 raise AssertionError(
-                    f"{name!r} is no special token; expected one of {', '.join(self.SPECIAL_TOKENS_ATTRIBUTES)}"
+                    f"{name!r} is no special token; expected one of "
+                    f"{', '.join(self.SPECIAL_TOKENS_ATTRIBUTES)}"
                 )
             if name == "additional_special_tokens":
                 new = [special_token(token, additional=True) for token in value]

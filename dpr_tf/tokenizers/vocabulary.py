@@ -1,4 +1,5 @@
-"""Reading and writing vocabularies: vocab.txt (one token per line) and tokenizer.json (the Rust library's)."""
+"""Reading and writing vocabularies: vocab.txt (one token per line) and tokenizer.json (the Rust
+library's)."""
 
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ def read_tokenizer_json(path) -> dict:
     model = content.get("model") or {}
     if "vocab" not in model or model.get("type", "WordPiece") != "WordPiece":
         raise ValueError(
-            f"{path}: expected a WordPiece model, found {model.get('type')!r}; DPR models use BERT's WordPiece"
+            f"{path}: expected a WordPiece model, found {model.get('type')!r}; DPR models use BERT's "
+            "WordPiece"
         )
     return content
 

@@ -1,7 +1,7 @@
 """Words and word pieces by the rules of the slow classes: BERT's original Python tokenizer, as v4.34 has it.
 
-Differs from the Rust library in what it asks Python's `unicodedata`: unassigned code points vanish, text is composed (NFC)
-before it is split, and characters newer than this Python's tables count as unassigned.
+Differs from the Rust library in what it asks Python's `unicodedata`: unassigned code points vanish, text is
+composed (NFC) before it is split, and characters newer than this Python's tables count as unassigned.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def _is_punctuation(char: str) -> bool:
 
 @functools.lru_cache(maxsize=65536)
 def _cleaned(char: str, split_cjk: bool) -> str:
-    """What a character becomes before words are split: itself, a space, nothing, or itself in spaces (CJK)."""
+    """What a character becomes before words are split: itself, a space, nothing, or itself in spaces
+    (CJK)."""
     if char in " \t\n\r" or unicodedata.category(char) == "Zs":
         return " "
     if char in "\0\ufffd" or unicodedata.category(char).startswith("C"):

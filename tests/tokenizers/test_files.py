@@ -22,7 +22,7 @@ V5 = read("v5")
 
 
 def role_and_speed(case: str) -> tuple[str, str]:
-    """"tiny-vocab-only / reader fast / {...}" -> ("reader", "fast")."""
+    """ "tiny-vocab-only / reader fast / {...}" -> ("reader", "fast")."""
     return tuple(case.split(" / ")[1].split())
 
 
@@ -74,7 +74,10 @@ def test_fast_class_reads_v5_folders_as_v5_does(name, role):
     target = tokenizer_class(role, "fast").from_pretrained(folder(path))
     assert v5_class.startswith("DPRReaderTokenizer")
     assert target(V5["probe"])["input_ids"] == recorded["ids"]
-    assert (target.model_max_length, target.padding_side) == (recorded["model_max_length"], recorded["padding_side"])
+    assert (target.model_max_length, target.padding_side) == (
+        recorded["model_max_length"],
+        recorded["padding_side"],
+    )
 
 
 def test_explicit_settings_win_over_a_v5_folder():
@@ -111,7 +114,9 @@ def test_save_vocabulary_with_a_prefix(speed, tmp_path):
 
 @pytest.mark.parametrize("loaded_as", SPEEDS)
 @pytest.mark.parametrize("speed", SPEEDS)
-@pytest.mark.parametrize("config", ["cased", "left", "custom_specials", "extra_specials", "no_cjk_split", "tiny"])
+@pytest.mark.parametrize(
+    "config", ["cased", "left", "custom_specials", "extra_specials", "no_cjk_split", "tiny"]
+)
 def test_saved_and_loaded_again_gives_the_same_rows(config, speed, loaded_as, tmp_path):
     texts = ["Hello [Q] Café 漢字", "a"]
     first = new_tokenizer("ctx", speed, config)
@@ -170,7 +175,9 @@ def test_positional_vocabulary_and_missing_vocabulary(tmp_path):
 
 
 def test_another_kind_of_model_is_refused(tmp_path):
-    (tmp_path / "tokenizer.json").write_text(json.dumps({"model": {"type": "BPE", "vocab": {}, "merges": []}}))
+    (tmp_path / "tokenizer.json").write_text(
+        json.dumps({"model": {"type": "BPE", "vocab": {}, "merges": []}})
+    )
     for speed in SPEEDS:
         with pytest.raises(ValueError, match="expected a WordPiece model, found 'BPE'"):
             tokenizer_class("ctx", speed).from_pretrained(tmp_path)

@@ -1,4 +1,5 @@
-"""Span decoding: recorded cases, and the vectorised search against the obvious loop, order and ties included."""
+"""Span decoding: recorded cases, and the vectorised search against the obvious loop, order and ties
+included."""
 
 import time
 from collections import namedtuple
@@ -83,7 +84,8 @@ def test_recorded_spans_of_one_passage(case):
 
 
 def test_worked_example():
-    # scores start[s] + end[e]: (0,0) 1, (0,1) 5, (0,2) 2, (1,1) 7, (1,2) 4, (2,2) 3; answers of up to 2 tokens
+    # scores start[s] + end[e]: (0,0) 1, (0,1) 5, (0,2) 2, (1,1) 7, (1,2) 4, (2,2) 3; answers of up to 2
+    # tokens
     start, end = [0.0, 2.0, 1.0], [1.0, 5.0, 2.0]
     # (1,1) is best; (0,1) and (1,2) contain it; (2,2) and (0,0) remain
     assert best_spans(start, end, 2, 9) == [(1, 1), (2, 2), (0, 0)]
@@ -135,7 +137,9 @@ def test_a_prediction_is_a_named_tuple_of_python_numbers():
     # [CLS] who [SEP] a title [SEP] some text: the text is tokens 6 and 7
     start, end = np.zeros((2, 1, 8), dtype=np.float32)
     start[0, 6], end[0, 7] = 2.5, 4.0
-    best = target.decode_best_spans(encoding, Output(start, end, np.array([0.5], dtype=np.float32)), num_spans=1)
+    best = target.decode_best_spans(
+        encoding, Output(start, end, np.array([0.5], dtype=np.float32)), num_spans=1
+    )
     assert best == [DPRSpanPrediction(6.5, 0.5, 0, 6, 7, "some text")]
     assert [type(value) for value in best[0]] == [float, float, int, int, int, str]
 

@@ -1,7 +1,7 @@
 """396 strings in 14 configurations: ids, decoded text, offsets and word numbers."""
 
 import pytest
-from tokenizer_recordings import SPEEDS, call, compare, characters_as_recorded, read, recorded_form, tokenizer
+from tokenizer_recordings import SPEEDS, call, characters_as_recorded, compare, read, recorded_form, tokenizer
 
 STRINGS = read("strings")["cases"]
 SETTINGS = read("settings")
@@ -25,7 +25,9 @@ def known(speed: str) -> list[dict]:
 @pytest.mark.parametrize("speed", SPEEDS)
 def test_ids(speed):
     target = tokenizer("ctx", speed)
-    results = {case["i"]: (target(case["text"])["input_ids"], recorded_ids(case, speed)) for case in known(speed)}
+    results = {
+        case["i"]: (target(case["text"])["input_ids"], recorded_ids(case, speed)) for case in known(speed)
+    }
     compare("strings", speed, results)
 
 
