@@ -70,10 +70,12 @@ def _parser() -> argparse.ArgumentParser:
 
     ask = commands.add_parser(
         "ask",
+        # argparse would put the question last, where --pretrained takes it for a name
+        usage="%(prog)s QUESTION [--passages FILE] [--pretrained NAME ...] [--k K] [--answers N] [--json]",
         help="answer one question from any passages with any checkpoints",
         description="Embeds the passages, retrieves the best for the question, prints the answer in them.",
     )
-    ask.add_argument("question", type=_question, help="the question")
+    ask.add_argument("question", metavar="QUESTION", type=_question, help="the question")
     ask.add_argument(
         "--passages",
         metavar="FILE",

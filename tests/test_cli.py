@@ -68,8 +68,8 @@ def test_ask_json_has_answers_passages_and_their_scores(capsys, checkpoints, pas
     [
         ([], "the following arguments are required: COMMAND"),
         (["sing"], "invalid choice: 'sing'"),
-        (["ask"], "the following arguments are required: question"),
-        (["ask", " "], "argument question: it is empty"),
+        (["ask"], "the following arguments are required: QUESTION"),
+        (["ask", " "], "argument QUESTION: it is empty"),
         (["ask", "who?", "--k", "0"], "argument --k: expected a whole number of at least 1, got '0'"),
         (["ask", "who?", "--answers", "all"], "argument --answers: expected a whole number of at least 1"),
         (["ask", "who?", "--passages", "absent.tsv"], "absent.tsv: No such file or directory"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +12,8 @@ from tqdm import tqdm
 
 from dpr_tf.data.passages import Passage
 from dpr_tf.inference import Forward, compile_forward
+
+logger = logging.getLogger(__name__)
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _WINDOW = 64  # batches that are tokenized, and sorted by length, at a time
@@ -102,9 +105,11 @@ class Embedder:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         vectors = np.empty((len(texts), self.dim), np.float32)
+        cut = 0
         for start in range(0, len(texts), batch_size * _WINDOW):
             rows = self._tokenize(texts[start : start + batch_size * _WINDOW])
             lengths = np.array([len(row) for row in rows["input_ids"]])
+            cut += int((lengths == self._max_length).sum())
             by_length = np.argsort(
                 -lengths, kind="stable"
             )  # the longest first: too little memory shows at once
@@ -112,6 +117,14 @@ class Embedder:
                 (vectors[start + chosen],) = self._forward(self._batch(rows, chosen))
                 if bar is not None:
                     bar.update(len(chosen))
+        if cut:
+            logger.warning(
+                "%d of %d texts have %d tokens or more: what follows is not embedded. Split passages into "
+                "shorter ones, of about 100 words each.",
+                cut,
+                len(texts),
+                self._max_length,
+            )
         return vectors
 
     def _tokenize(self, texts: Sequence[str | tuple[str, str]]) -> dict[str, list[list[int]]]:

@@ -80,9 +80,10 @@ def test_token_types_of_the_tokenizer_on_request(model, tokenizer):
 
 
 @pytest.mark.parametrize(("max_length", "tokens"), [(9, 9), (256, 23)])
-def test_cuts_at_max_length_and_at_the_models_positions(model, tokenizer, max_length, tokens):
+def test_cuts_at_max_length_and_at_the_models_positions(model, tokenizer, caplog, max_length, tokens):
     long = Passage("1", "Rome", "old " * 40)
-    found = embed_passages(model, tokenizer, [long], max_length=max_length, progress=False)
+    found = embed_passages(model, tokenizer, [long, PASSAGES[0]], max_length=max_length, progress=False)
+    assert f"1 of 2 texts have {tokens} tokens or more" in caplog.text
     cut = "[CLS] rome [SEP]" + " old" * (tokens - 4) + " [SEP]"
     np.testing.assert_allclose(found[0], vector(model, cut), atol=1e-5)
 
