@@ -7,6 +7,7 @@ states. No other module imports torch.
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 import os
@@ -108,12 +109,13 @@ class _SelfAttention(nn.Module):
     def __init__(self, config: DPRConfig):
         super().__init__()
         size, self.heads = config.hidden_size, config.num_attention_heads
+        self.head_size = size // self.heads
         self.query, self.key, self.value = (nn.Linear(size, size) for _ in range(3))
         self.dropout = nn.Dropout(config.attention_probs_dropout_prob)
         self.position_embedding_type = config.position_embedding_type
         self.furthest = config.max_position_embeddings - 1
         if self.position_embedding_type != "absolute":
-            self.distance_embedding = nn.Embedding(2 * self.furthest + 1, size // self.heads)
+            self.distance_embedding = nn.Embedding(2 * self.furthest + 1, self.head_size)
 
     def _relative_scores(self, query: Tensor, key: Tensor) -> Tensor | float:
         if self.position_embedding_type == "absolute":
@@ -128,7 +130,7 @@ class _SelfAttention(nn.Module):
     def forward(self, states: Tensor, mask: Tensor, output_attentions: bool) -> tuple[Tensor, Tensor | None]:
         query, key, value = (
             layer(states)
-            .unflatten(-1, (self.heads, -1))
+            .unflatten(-1, (self.heads, self.head_size))
             .transpose(1, 2)  # [B, L, hidden] -> [B, heads, L, head]
             for layer in (self.query, self.key, self.value)
         )
@@ -138,7 +140,7 @@ class _SelfAttention(nn.Module):
             mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=rate)
         else:
             scores = query @ key.transpose(-1, -2) + self._relative_scores(query, key)  # [B, heads, L, L]
-            probabilities = self.dropout((scores / math.sqrt(query.shape[-1]) + mask).softmax(dim=-1))
+            probabilities = self.dropout((scores / math.sqrt(self.head_size) + mask).softmax(dim=-1))
             mixed = probabilities @ value
         return mixed.transpose(1, 2).flatten(2), probabilities
 
@@ -334,8 +336,8 @@ class _DPRModel(nn.Module):
         output_hidden_states: bool | None,
         return_dict: bool | None,
     ) -> Any:
-        given = {"attention_mask": attention_mask, "token_type_ids": token_type_ids}
-        attention_mask = _check_inputs(input_ids, inputs_embeds, given, self.config)
+        masks = {"attention_mask": attention_mask, "token_type_ids": token_type_ids}
+        _check_inputs({"input_ids": input_ids, "inputs_embeds": inputs_embeds, **masks}, self.config)
         if attention_mask is None:
             attention_mask = self._default_mask(input_ids, inputs_embeds)
         config = self.config
@@ -380,8 +382,7 @@ class _DPRModel(nn.Module):
                 torch_dtype (or dtype): of the weights, e.g. torch.float16; "auto": the configuration's;
                     default float32.
                 output_loading_info: return (model, information).
-                ignore_mismatched_sizes: initialise weights of another shape than the checkpoint's; else
-                    refuse.
+                ignore_mismatched_sizes: initialise weights that have another shape in the checkpoint.
                 revision, subfolder, token, cache_dir, local_files_only, force_download: see `dpr_tf.hub`.
                 any configuration field: overrides it.
 
@@ -397,8 +398,7 @@ class _DPRModel(nn.Module):
 
     @classmethod
     def init_from_bert(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any) -> Any:
-        """Starts a model from the BERT inside any checkpoint; what BERT lacks (projection, heads) starts
-        fresh.
+        """Starts a model from the BERT in any checkpoint; what it lacks (projection, heads) starts fresh.
 
         Args, result and errors are those of `from_pretrained`; the information lists the fresh weights, too,
         under "initialised". `projection_dim=n` adds a projection.
@@ -452,12 +452,9 @@ class _DPRModel(nn.Module):
         fresh = [row.torch for row in names.rows(self.config, self.head) if row.keras in report.initialised]
         for name in fresh:
             parent, _, last = name.rpartition(".")
-            module = self.get_submodule(parent)
-            kept = {other: value.clone() for other, value in module.named_parameters() if other != last}
-            self._init_weights(module)
-            with torch.no_grad():
-                for other, value in kept.items():
-                    module.get_parameter(other).copy_(value)
+            blank = copy.deepcopy(self.get_submodule(parent))
+            self._init_weights(blank)
+            self.get_parameter(name).data.copy_(blank.get_parameter(last).data)
         if fresh:
             logger.warning(
                 "%s: these weights are not in %s and start fresh, train them before use: %s",
@@ -743,44 +740,34 @@ class _Variable:
         )  # narrows to the parameter's dtype
 
 
-def _check_inputs(
-    input_ids: Tensor | None,
-    inputs_embeds: Tensor | None,
-    others: dict[str, Tensor | None],
-    config: DPRConfig,
-) -> Tensor | None:
-    """Raises for inputs that do not fit together; returns the attention mask as given."""
-    if input_ids is not None and inputs_embeds is not None:
+def _check_inputs(inputs: dict[str, Tensor | None], config: DPRConfig) -> None:
+    """Raises for inputs that are missing, contradict each other, or have shapes that do not fit."""
+    given = {name: value for name, value in inputs.items() if value is not None}
+    if "input_ids" in given and "inputs_embeds" in given:
         raise ValueError("You cannot specify both input_ids and inputs_embeds at the same time")
-    if input_ids is None and inputs_embeds is None:
+    if "input_ids" not in given and "inputs_embeds" not in given:
         raise ValueError("You have to specify either input_ids or inputs_embeds")
-    for name, value in {"input_ids": input_ids, "inputs_embeds": inputs_embeds, **others}.items():
-        if value is not None and not isinstance(value, Tensor):
+    for name, value in given.items():
+        if not isinstance(value, Tensor):
             raise TypeError(
                 f"{name} must be a torch.Tensor, got {type(value)}: pass torch.as_tensor({name})."
             )
-    if input_ids is not None and input_ids.dim() != 2:
-        raise ValueError(f"input_ids must be [batch, tokens], got the shape {tuple(input_ids.shape)}.")
-    if inputs_embeds is not None and (
-        inputs_embeds.dim() != 3 or inputs_embeds.shape[2] != config.hidden_size
-    ):
-        raise ValueError(
-            f"inputs_embeds must be [batch, tokens, {config.hidden_size}], "
-            f"got the shape {tuple(inputs_embeds.shape)}."
-        )
-    batch, tokens = (inputs_embeds if input_ids is None else input_ids).shape[:2]
+    shapes = {name: tuple(value.shape) for name, value in given.items()}
+    main = "input_ids" if "input_ids" in given else "inputs_embeds"
+    width = () if main == "input_ids" else (config.hidden_size,)
+    if len(shapes[main]) != 2 + len(width) or shapes[main][2:] != width:
+        axes = ", ".join(["batch", "tokens", *map(str, width)])
+        raise ValueError(f"{main} must be [{axes}], got the shape {shapes[main]}.")
+    batch, tokens = shapes[main][:2]
     if not 0 < tokens <= config.max_position_embeddings:
         raise ValueError(
             f"The inputs are {tokens} tokens long; this model takes 1 to {config.max_position_embeddings} "
             "(max_position_embeddings): truncate."
         )
-    for name, value in others.items():
+    for name in given.keys() - {main}:
         allowed = [(batch, tokens)] + ([(batch, tokens, tokens)] if name == "attention_mask" else [])
-        if value is not None and tuple(value.shape) not in allowed:
-            raise ValueError(
-                f"{name} must be {[batch, tokens]} like the input, got the shape {tuple(value.shape)}."
-            )
-    return others["attention_mask"]
+        if shapes[name] not in allowed:
+            raise ValueError(f"{name} must be {[batch, tokens]} like {main}, got the shape {shapes[name]}.")
 
 
 def _candidates(from_tf: bool, use_safetensors: bool | None) -> tuple[str, ...]:

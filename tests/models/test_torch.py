@@ -33,6 +33,15 @@ SIZES = {
 IDS = torch.tensor([[2, 7, 9, 4, 3, 0, 0], [2, 8, 3, 0, 0, 0, 0]])
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Models this small lose time to threads that wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def make(cls, seed=0, **fields):
     """A small model in evaluation mode with every tensor random."""
     torch.manual_seed(seed)
