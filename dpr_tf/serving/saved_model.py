@@ -113,8 +113,8 @@ def _check_target(path: str | os.PathLike) -> Path:
     backend = keras.config.backend()
     if backend != "tensorflow":
         raise RuntimeError(
-            f"A SavedModel is exported on Keras's TensorFlow backend, this is {backend!r}: save_pretrained here, "
-            "then from_pretrained and export in a process with KERAS_BACKEND=tensorflow."
+            f"A SavedModel is exported on Keras's TensorFlow backend, this is {backend!r}: save_pretrained "
+            "here, then from_pretrained and export in a process with KERAS_BACKEND=tensorflow."
         )
     if "://" in str(path):
         raise ValueError(f"path must be a local folder, got {str(path)!r}: export to one and copy it there.")

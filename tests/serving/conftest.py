@@ -32,7 +32,7 @@ CLASSES = {
 
 @pytest.fixture(scope="session")
 def make_model() -> Callable[..., Any]:
-    """(kind, dtype policy, configuration fields) -> a model with random weights: zero biases would hide mistakes."""
+    """(kind, dtype policy, configuration fields) -> a model; no weight is zero, that would hide mistakes."""
 
     def make(kind: str, dtype: str | None = None, **fields: Any) -> Any:
         cls, own = CLASSES[kind]
@@ -74,7 +74,7 @@ def expected_outputs() -> Callable[[Any, dict[str, np.ndarray]], dict[str, np.nd
 
 @pytest.fixture(scope="session")
 def serve(tmp_path_factory) -> Callable[[Path, str], str]:
-    """(SavedModel folder, requests) -> what serve.cc prints; compiled once, against the library in the wheel."""
+    """(SavedModel folder, requests) -> what serve.cc prints; compiled once, with the wheel's library."""
     import tensorflow as tf
 
     compiler = shutil.which("g++")

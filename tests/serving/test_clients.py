@@ -1,4 +1,4 @@
-"""Who loads an exported model: a C++ program, TensorFlow without Keras, OpenVINO; all agree with the Keras model."""
+"""Who loads an exported model, and agrees with Keras: a C++ program, TensorFlow alone, OpenVINO."""
 
 from __future__ import annotations
 
