@@ -5,7 +5,6 @@ Joins models and weights: names and files come from `dpr_tf.weights`, where to f
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import tempfile
@@ -16,6 +15,7 @@ import keras
 
 from dpr_tf import hub
 from dpr_tf.config import DPRConfig
+from dpr_tf.models import sources
 from dpr_tf.models.bert import skip_initialisation, weight_initializer
 from dpr_tf.weights import convert, files, names
 
@@ -67,19 +67,18 @@ class PretrainedModel(keras.Model):
             TypeError: for a keyword that is neither an argument nor a configuration field.
         """
         hub_arguments, kwargs = hub.split_arguments(kwargs)
-        path = _find_weights(pretrained_model_name_or_path, from_pt, hub_arguments)
+        path = sources.find_weights(pretrained_model_name_or_path, files.WEIGHT_FILES[from_pt], hub_arguments)
         checkpoint = files.read_checkpoint(path)
         model_kwargs = {name: kwargs.pop(name) for name in ("name", "trainable") if name in kwargs}
-        config = _configuration(config, pretrained_model_name_or_path, checkpoint, hub_arguments, kwargs)
+        config = sources.configuration(config, pretrained_model_name_or_path, checkpoint, hub_arguments, kwargs)
         with skip_initialisation():
             model = cls(config, *model_args, dtype=dtype, **model_kwargs)
-        asked = _asked_by(kwargs)
         report = convert.load_into(
             model.variables_by_path,
             names.rows(config, cls.head),
             checkpoint,
             ignore_mismatched_sizes=ignore_mismatched_sizes,
-            may_initialise=asked,
+            may_initialise=sources.asked_by(kwargs),
         )
         model._finish_loading(report)
         return (model, report.loading_info()) if output_loading_info else model
@@ -112,10 +111,10 @@ class PretrainedModel(keras.Model):
             ValueError: if the checkpoint has no BERT, or one with weights missing or of other shapes.
         """
         hub_arguments, kwargs = hub.split_arguments(kwargs)
-        path = _find_weights(pretrained_model_name_or_path, from_pt, hub_arguments)
+        path = sources.find_weights(pretrained_model_name_or_path, files.WEIGHT_FILES[from_pt], hub_arguments)
         checkpoint = files.read_checkpoint(path)
         model_kwargs = {name: kwargs.pop(name) for name in ("name", "trainable") if name in kwargs}
-        config = _configuration(config, pretrained_model_name_or_path, checkpoint, hub_arguments, kwargs)
+        config = sources.configuration(config, pretrained_model_name_or_path, checkpoint, hub_arguments, kwargs)
         with skip_initialisation():
             model = cls(config, dtype=dtype, **model_kwargs)
         report = convert.load_bert(
@@ -235,54 +234,3 @@ class PretrainedModel(keras.Model):
                 report.source,
                 ", ".join(report.initialised),
             )
-
-
-def _find_weights(name_or_path: str | os.PathLike, from_pt: bool, hub_arguments: dict[str, Any]) -> Path:
-    path = Path(name_or_path)
-    if path.is_file():
-        return path
-    found = hub.require_file(name_or_path, files.WEIGHT_FILES[from_pt], **hub_arguments)
-    if found.suffix == ".json" and not path.is_dir():
-        # Each shard has to be downloaded; they land beside their index.
-        for name in sorted(set(json.loads(found.read_text(encoding="utf-8")).get("weight_map", {}).values())):
-            hub.require_file(name_or_path, (name,), **hub_arguments)
-    return found
-
-
-def _configuration(
-    config: DPRConfig | str | os.PathLike | None,
-    name_or_path: str | os.PathLike,
-    checkpoint: files.Checkpoint,
-    hub_arguments: dict[str, Any],
-    overrides: dict[str, Any],
-) -> DPRConfig:
-    """The configuration to build the model with."""
-    if isinstance(config, DPRConfig):
-        if overrides:
-            raise TypeError(f"Keyword arguments not understood: {sorted(overrides)}. With config=, set them there.")
-        return DPRConfig.from_dict(config.to_dict())
-    source = name_or_path if config is None else config
-    weights = Path(source)
-    if weights.is_file() and weights.suffix != ".json" and not (weights.parent / "config.json").is_file():
-        found, unused = DPRConfig.from_dict(_told_by(checkpoint), return_unused_kwargs=True, **overrides)
-    else:
-        found, unused = DPRConfig.from_pretrained(source, return_unused_kwargs=True, **hub_arguments, **overrides)
-    if unused:
-        raise TypeError(f"Keyword arguments not understood: {sorted(unused)}.")
-    found.name_or_path = os.fspath(name_or_path)
-    return found
-
-
-def _told_by(checkpoint: files.Checkpoint) -> dict[str, Any]:
-    """The configuration of a weights file that has none beside it, as facebookresearch/DPR's: told by the shapes."""
-    sizes = convert.sizes(checkpoint)
-    if "hidden_size" not in sizes:
-        raise OSError(f"{checkpoint.path}: no config.json beside it, and no BERT in it to tell the sizes by.")
-    return {**sizes, "num_attention_heads": max(1, sizes["hidden_size"] // 64)}
-
-
-def _asked_by(overrides: dict[str, Any]):
-    """Says of a path whether an overridden configuration field newly asks for its weight."""
-    projection = overrides.get("projection_dim", 0)
-    relative = overrides.get("position_embedding_type", "absolute") != "absolute"
-    return lambda path: ("/encode_proj/" in path and projection > 0) or ("/distance_embedding/" in path and relative)

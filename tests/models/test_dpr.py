@@ -1,0 +1,369 @@
+"""The three models as Keras models: outputs, training, precision, saving, freezing, checkpointing, resizing."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import recordings
+from keras import ops
+
+from dpr_tf import DPRConfig, TFDPRContextEncoder, TFDPRQuestionEncoder, TFDPRReader
+from dpr_tf.models import bert
+from dpr_tf.models.bert import skip_initialisation
+from dpr_tf.weights import names
+
+pytestmark = pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="TensorFlow is the backend trained on")
+
+MODELS = (TFDPRContextEncoder, TFDPRQuestionEncoder, TFDPRReader)
+RECORDED = recordings.read_json("api/behaviour")["models"]
+
+
+def tiny(**fields):
+    """A configuration whose axes all differ."""
+    sizes = {
+        "vocab_size": 99,
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 37,
+        "max_position_embeddings": 40,
+        "type_vocab_size": 3,
+    }
+    return DPRConfig(**{**sizes, **fields})
+
+
+@pytest.fixture
+def ids():
+    return np.random.default_rng(5).integers(1, 99, (13, 7)).astype("int32")
+
+
+@pytest.fixture(params=MODELS, ids=lambda cls: cls.__name__)
+def model(request):
+    return request.param(tiny(projection_dim=0 if request.param is TFDPRReader else 11))
+
+
+def first(output):
+    return ops.convert_to_numpy(output[0])
+
+
+# ------------------------------------------------------------------------------------------------- construction
+
+
+def test_weights_exist_after_construction(model):
+    assert set(model.variables_by_path) == {row.keras for row in names.rows(model.config, model.head)}
+    assert model.count_params() == model.num_parameters() == model.num_parameters(only_trainable=True)
+
+
+@pytest.mark.parametrize("config", [{"hidden_size": 32}, "a-name"])
+def test_a_configuration_is_asked_for(config):
+    with pytest.raises(ValueError, match="from_pretrained"):
+        TFDPRReader(config)
+    with pytest.raises(TypeError, match="config"):
+        TFDPRReader()
+
+
+def test_initial_weights_are_berts():
+    model = TFDPRContextEncoder(tiny(hidden_size=64, vocab_size=500, projection_dim=8))
+    for path, variable in model.variables_by_path.items():
+        values = ops.convert_to_numpy(variable)
+        if path.endswith(("kernel", "embeddings")):
+            # A normal of deviation 0.02 cut at two deviations has one of 0.0176.
+            assert np.abs(values).max() <= 0.04
+            assert 0.015 < values.std() < 0.020, path
+        else:
+            assert (values == (1.0 if path.endswith("gamma") else 0.0)).all(), path
+
+
+def test_equal_shapes_do_not_get_equal_weights():
+    paths = TFDPRContextEncoder(tiny()).variables_by_path
+    kernels = [ops.convert_to_numpy(v) for path, v in paths.items() if path.endswith("attention/query/kernel")]
+    assert np.abs(kernels[0] - kernels[1]).max() > 0.01
+
+
+def test_skip_initialisation_makes_zeros_and_ends():
+    with skip_initialisation():
+        skipped = TFDPRContextEncoder(tiny())
+    assert all(not ops.any(v) for path, v in skipped.variables_by_path.items() if path.endswith("kernel"))
+    assert all(ops.any(v) for p, v in TFDPRContextEncoder(tiny()).variables_by_path.items() if p.endswith("kernel"))
+
+
+def test_attributes_of_the_reference(model):
+    kind = {"ctx_encoder": "ctx", "question_encoder": "question", "reader": "reader"}[model.head]
+    name, prefix, framework = RECORDED[f"{kind}: name, base_model_prefix, framework"]["result"]
+    assert model.name.startswith(name)
+    assert (model.base_model_prefix, model.framework, model.main_input_name) == (prefix, framework, "input_ids")
+    dummies = RECORDED[f"{kind}: dummy_inputs"]["result"]
+    assert {k: ops.convert_to_numpy(v).tolist() for k, v in model.dummy_inputs.items()} == {
+        k: v["__ndarray__"] for k, v in dummies.items()
+    }
+    signature = RECORDED[f"{kind}: input_signature"]["result"]
+    assert {k: [str(v.shape), v.dtype] for k, v in model.input_signature.items()} == signature
+    assert model.get_output_embeddings() is None
+    assert model(model.dummy_inputs)[0].shape[0] == 1
+
+
+# ------------------------------------------------------------------------------------------------------ outputs
+
+
+@pytest.mark.parametrize("by", ["argument", "configuration"])
+def test_hidden_states_and_attentions(model, ids, by):
+    flags = {"output_hidden_states": True, "output_attentions": True}
+    if by == "configuration":
+        model.config.update(flags)
+        output = model(ids)
+    else:
+        output = model(ids, **flags)
+    assert [tuple(s.shape) for s in output.hidden_states] == [(13, 7, 32)] * 3
+    assert [tuple(a.shape) for a in output.attentions] == [(13, 4, 7, 7)] * 2
+    np.testing.assert_allclose(ops.sum(output.attentions[0], axis=-1), 1.0, rtol=1e-5)
+    plain = model(ids, output_hidden_states=False, output_attentions=False)
+    assert plain.hidden_states is None
+    assert plain.attentions is None
+
+
+def test_return_dict(model, ids):
+    heads = 3 if model.head == "reader" else 1
+    assert len(model(ids, return_dict=False)) == heads  # no stray None, unlike v4.34
+    assert len(model(ids, return_dict=False, output_attentions=True)) == heads + 1
+    model.config.return_dict = False
+    assert isinstance(model(ids), tuple)
+    assert not isinstance(model(ids, return_dict=True), tuple)
+
+
+def test_predict_stacks_batches(model, ids):
+    whole = model.predict(ids, batch_size=5, verbose=0)
+    assert type(whole) is type(model(ids))
+    assert all(isinstance(value, np.ndarray) for value in whole.values())
+    np.testing.assert_allclose(whole[0], first(model(ids)), atol=1e-6)
+
+
+def test_training_drops_out(model, ids):
+    still = first(model(ids))
+    assert np.abs(first(model(ids, training=True)) - still).max() > 1e-4
+    assert np.abs(first(model(ids, training=True)) - first(model(ids, training=True))).max() > 1e-4
+    np.testing.assert_array_equal(first(model(ids)), still)
+
+
+def test_no_dropout_without_probabilities(ids):
+    model = TFDPRContextEncoder(tiny(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0))
+    np.testing.assert_allclose(first(model(ids, training=True)), first(model(ids)), atol=1e-6)
+
+
+@pytest.mark.parametrize("field", ["hidden_dropout_prob", "attention_probs_dropout_prob"])
+def test_each_probability_drops_out(field, ids):
+    probabilities = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, field: 0.5}
+    model = TFDPRContextEncoder(tiny(**probabilities))
+    assert np.abs(first(model(ids, training=True)) - first(model(ids))).max() > 1e-4
+
+
+# ----------------------------------------------------------------------------------------------------- training
+
+
+def targets(model, ids):
+    rng = np.random.default_rng(0)
+    return {name: rng.random(np.shape(value)).astype("float32") for name, value in model(ids).items()}
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_fit_and_evaluate_learn(model, ids, jit_compile):
+    wanted = targets(model, ids)
+    model.compile(keras.optimizers.Adam(1e-2), loss=dict.fromkeys(wanted, "mse"), jit_compile=jit_compile)
+    before = model.evaluate(ids, wanted, verbose=0, return_dict=True)["loss"]
+    history = model.fit({"input_ids": ids}, wanted, epochs=3, batch_size=5, verbose=0).history
+    assert history["loss"][-1] < history["loss"][0]
+    assert model.evaluate(ids, wanted, verbose=0, return_dict=True)["loss"] < before
+
+
+def test_fit_takes_lists_datasets_and_one_loss(ids):
+    import tensorflow as tf
+
+    model = TFDPRContextEncoder(tiny())
+    wanted = targets(model, ids)["pooler_output"]
+    model.compile("adam", "mse", metrics=["mae"])
+    data = tf.data.Dataset.from_tensor_slices(({"input_ids": ids}, wanted)).batch(4)
+    for arguments in ((ids, wanted), ([ids, np.ones_like(ids)], wanted), (data,)):
+        history = model.fit(*arguments, shuffle=False, verbose=0).history
+        assert np.isfinite(history["loss"]).all()
+    assert "mae" in model.evaluate(data, verbose=0, return_dict=True)
+
+
+def test_fit_without_a_loss_says_so(ids):
+    model = TFDPRContextEncoder(tiny())
+    model.compile("adam")
+    with pytest.raises(ValueError, match="loss"):
+        model.fit(ids, np.zeros((13, 32)), verbose=0)
+
+
+def test_freezing(ids):
+    model = TFDPRContextEncoder(tiny(projection_dim=11))
+    model.ctx_encoder.bert_model.trainable = False
+    assert [w.path.split("/")[-2:] for w in model.trainable_weights] == [["encode_proj", "kernel"], ["encode_proj", "bias"]]
+    frozen = {path: ops.convert_to_numpy(v) for path, v in model.variables_by_path.items()}
+    model.compile(keras.optimizers.SGD(1.0), "mse")
+    model.fit(ids, np.ones((13, 11), "float32"), verbose=0)
+    changed = {path for path, v in model.variables_by_path.items() if np.any(ops.convert_to_numpy(v) != frozen[path])}
+    assert changed == {"ctx_encoder/encode_proj/kernel", "ctx_encoder/encode_proj/bias"}
+
+
+# ----------------------------------------------------------------------------------------- gradient checkpointing
+
+
+@pytest.mark.parametrize("graph", [False, True])
+def test_gradient_checkpointing_gives_the_same_gradients(ids, graph):
+    import tensorflow as tf
+
+    model = TFDPRContextEncoder(tiny(projection_dim=11))
+    generators = [model.bert_model.encoder.seed_generator, model.bert_model.embeddings.dropout.seed_generator]
+
+    def gradients():
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(model(ids, training=True).pooler_output))
+        found = tape.gradient(loss, [v.value for v in model.trainable_variables])
+        return [loss, *[tf.convert_to_tensor(g) for g in found]]
+
+    results = []
+    for switch in (model.gradient_checkpointing_disable, model.gradient_checkpointing_enable):
+        switch()
+        for generator in generators:
+            generator.state.assign([0, 7])  # the same units are dropped in both
+        results.append((tf.function(gradients) if graph else gradients)())
+    for plain, recomputed in zip(*results, strict=True):
+        np.testing.assert_allclose(plain, recomputed, atol=1e-6)
+
+
+def test_gradient_checkpointing_computes_blocks_again(ids, monkeypatch):
+    import tensorflow as tf
+
+    model = TFDPRContextEncoder(tiny())
+    calls, sound = [], bert.Block.call
+
+    def call(self, *args, **kwargs):
+        calls.append(self.name)
+        return sound(self, *args, **kwargs)
+
+    monkeypatch.setattr(bert.Block, "call", call)
+    for switch, times in ((model.gradient_checkpointing_disable, 2), (model.gradient_checkpointing_enable, 4)):
+        switch()
+        calls.clear()
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(model(ids, training=True).pooler_output)
+        tape.gradient(loss, [v.value for v in model.trainable_variables])
+        assert len(calls) == times
+
+
+# ---------------------------------------------------------------------------------------------------- embeddings
+
+
+def test_input_embeddings_are_the_word_table(model, ids):
+    embeds = model.get_input_embeddings()(ids)
+    assert embeds.shape == (13, 7, 32)
+    np.testing.assert_allclose(first(model(inputs_embeds=embeds)), first(model(ids)), atol=1e-6)
+
+
+@pytest.mark.parametrize("rows", [120, 60])
+def test_resize_token_embeddings(model, ids, rows):
+    ids = ids % 50
+    before, weights = first(model.predict(ids, verbose=0)), len(model.weights)
+    table = model.resize_token_embeddings(rows)
+    assert tuple(table.embeddings.shape) == (rows, 32)
+    assert model.config.vocab_size == rows
+    assert len(model.weights) == weights
+    assert f"{model.bert_model.path}/embeddings/word_embeddings/embeddings" == table.embeddings.path
+    np.testing.assert_allclose(first(model.predict(ids, verbose=0)), before, atol=1e-6)
+    if rows > 99:
+        assert np.isfinite(first(model(ids + 70))).all()
+        assert np.abs(ops.convert_to_numpy(table.embeddings)[99:]).max() > 0
+
+
+def test_resize_refuses_nonsense_and_keeps_the_size(model):
+    with pytest.raises(ValueError, match="positive"):
+        model.resize_token_embeddings(0)
+    assert model.resize_token_embeddings().input_dim == 99
+
+
+def test_training_goes_on_after_resizing(ids):
+    model = TFDPRContextEncoder(tiny())
+    model.resize_token_embeddings(120)
+    model.compile("adam", "mse")
+    history = model.fit(ids + 20, np.ones((13, 32), "float32"), epochs=2, verbose=0).history
+    assert history["loss"][1] < history["loss"][0]
+
+
+# ----------------------------------------------------------------------------------------------- configuration
+
+
+def test_get_config_is_json_and_rebuilds(model, ids):
+    config = json.loads(json.dumps(model.get_config()))
+    assert config["hidden_size"] == 32
+    other = type(model).from_config(config)
+    other.set_weights(model.get_weights())
+    np.testing.assert_allclose(first(other(ids)), first(model(ids)), atol=1e-6)
+    assert other.name == model.name
+    assert type(model)._from_config(model.config, name="given").name == "given"
+
+
+def test_keras_file(model, ids, tmp_path):
+    model.save(tmp_path / "model.keras")
+    other = keras.saving.load_model(tmp_path / "model.keras")
+    assert type(other) is type(model)
+    np.testing.assert_array_equal(first(other(ids)), first(model(ids)))
+
+
+def test_weights_file(model, ids, tmp_path):
+    model.save_weights(tmp_path / "model.weights.h5")
+    other = type(model)(model.config)
+    assert np.abs(first(other(ids)) - first(model(ids))).max() > 1e-4
+    other.load_weights(tmp_path / "model.weights.h5")
+    np.testing.assert_array_equal(first(other(ids)), first(model(ids)))
+
+
+def test_functional_model_with_a_dpr_model_inside_is_saved(ids, tmp_path):
+    inputs = keras.Input((None,), dtype="int32")
+    encoder = TFDPRQuestionEncoder(tiny())
+    outer = keras.Model(inputs, keras.layers.Dense(3)(encoder(inputs).pooler_output))
+    outer.save(tmp_path / "outer.keras")
+    other = keras.saving.load_model(tmp_path / "outer.keras")
+    np.testing.assert_allclose(other(ids), outer(ids), atol=1e-6)
+
+
+def test_summary(model):
+    lines = []
+    model.summary(print_fn=lambda line, **_: lines.append(line))
+    assert f"{model.count_params():,}" in "\n".join(lines)
+
+
+# ---------------------------------------------------------------------------------------------------- precision
+
+
+@pytest.mark.parametrize(("policy", "variable", "tolerance"), [
+    ("mixed_bfloat16", "float32", 3e-2),
+    ("mixed_float16", "float32", 5e-3),
+    ("bfloat16", "bfloat16", 3e-2),
+])
+def test_precision_policies(model, ids, policy, variable, tolerance):
+    other = type(model)(model.config, dtype=policy)
+    other.set_weights(model.get_weights())
+    output = other(ids)
+    assert keras.backend.standardize_dtype(output[0].dtype) == policy.removeprefix("mixed_")
+    assert {v.dtype for v in other.weights} == {variable}
+    np.testing.assert_allclose(np.asarray(ops.cast(output[0], "float32")), first(model(ids)), atol=tolerance)
+    masked = other(ids, np.zeros_like(ids))
+    assert np.isfinite(np.asarray(ops.cast(masked[0], "float32"))).all()
+
+
+def test_the_global_policy_counts(ids):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = TFDPRContextEncoder(tiny())
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert model.compute_dtype == model.bert_model.encoder.layer[1].intermediate.compute_dtype == "bfloat16"
+    model.compile("adam", "mse")
+    assert np.isfinite(model.fit(ids, np.ones((13, 32), "float32"), verbose=0).history["loss"]).all()
+
+
+def test_jit_compile_predicts_the_same(model, ids):
+    plain = model.predict(ids, verbose=0)[0]
+    model.compile(jit_compile=True)
+    np.testing.assert_allclose(model.predict(ids, verbose=0)[0], plain, atol=1e-5)
