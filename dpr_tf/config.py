@@ -14,7 +14,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dpr_tf import hub
 
@@ -173,6 +173,12 @@ class DPRConfig:
     is_composition = False
     attribute_map: dict[str, str] = {}
 
+    if TYPE_CHECKING:  # shared and unknown fields
+        torch_dtype: str | None
+        pruned_heads: dict[int, list[int]]
+
+        def __getattr__(self, name: str) -> Any: ...
+
     def __init__(
         self,
         vocab_size: int = 30522,
@@ -192,11 +198,24 @@ class DPRConfig:
         projection_dim: int = 0,
         **kwargs: Any,
     ) -> None:
-        own = {name: value for name, value in locals().items() if name not in ("self", "kwargs")}
         self.__dict__.update(copy.deepcopy(SHARED_DEFAULTS))
         self.transformers_version: str | None = None
         self._set_extras({name: value for name, value in kwargs.items() if name != "model_type"})
-        self.__dict__.update(own)
+        self.vocab_size = vocab_size
+        self.hidden_size = hidden_size
+        self.num_hidden_layers = num_hidden_layers
+        self.num_attention_heads = num_attention_heads
+        self.intermediate_size = intermediate_size
+        self.hidden_act = hidden_act
+        self.hidden_dropout_prob = hidden_dropout_prob
+        self.attention_probs_dropout_prob = attention_probs_dropout_prob
+        self.max_position_embeddings = max_position_embeddings
+        self.type_vocab_size = type_vocab_size
+        self.initializer_range = initializer_range
+        self.layer_norm_eps = layer_norm_eps
+        self.pad_token_id = pad_token_id
+        self.position_embedding_type = position_embedding_type
+        self.projection_dim = projection_dim
         self.validate()
 
     def _set_extras(self, extras: dict[str, Any]) -> None:
@@ -314,7 +333,8 @@ class DPRConfig:
             remedy = "; 0 switches it off" if largest == 1.0 else ""
             return f"{name} must be a number, found {value!r} ({type(value).__name__}){remedy}."
         if not isinstance(value, int | float):
-            setattr(self, name, float(value))
+            value = float(value)
+            setattr(self, name, value)
         if not (0 <= value <= largest and math.isfinite(value)):
             allowed = "between 0 and 1" if largest == 1.0 else "0 or a positive number"
             return f"{name} must be {allowed}, found {value}."

@@ -173,7 +173,7 @@ def push_folder(
         api.create_branch(repo_id, branch=revision, exist_ok=True)
     commit = api.upload_folder(
         repo_id=repo_id,
-        folder_path=folder,
+        folder_path=Path(folder),
         commit_message=commit_message or "Upload model",
         revision=revision,
         create_pr=create_pr,
@@ -210,7 +210,7 @@ def _download(repo_id: str, filename: str, download: dict[str, Any]) -> Path:
     from huggingface_hub import errors, hf_hub_download
 
     # The base error of the HTTP library that this version of the client is built on (httpx, httpx2).
-    transport_error = errors.HfHubHTTPError.__bases__[0]
+    transport_error: Any = errors.HfHubHTTPError.__bases__[0]
     if time.monotonic() < _no_connection_until and not download["force_download"]:
         download = {**download, "local_files_only": True}
     try:

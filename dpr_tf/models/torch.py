@@ -339,7 +339,7 @@ class _DPRModel(nn.Module):
         masks = {"attention_mask": attention_mask, "token_type_ids": token_type_ids}
         _check_inputs({"input_ids": input_ids, "inputs_embeds": inputs_embeds, **masks}, self.config)
         if attention_mask is None:
-            attention_mask = self._default_mask(input_ids, inputs_embeds)
+            attention_mask = self._default_mask(inputs_embeds if input_ids is None else input_ids)
         config = self.config
         output_attentions = config.output_attentions if output_attentions is None else output_attentions
         if output_hidden_states is None:
@@ -359,10 +359,11 @@ class _DPRModel(nn.Module):
         return_dict = config.use_return_dict if return_dict is None else return_dict
         return output if return_dict else output.to_tuple()
 
-    def _default_mask(self, input_ids: Tensor | None, inputs_embeds: Tensor | None) -> Tensor:
-        if input_ids is None:
-            return torch.ones(inputs_embeds.shape[:2], device=inputs_embeds.device)
-        return input_ids != self.config.pad_token_id
+    def _default_mask(self, given: Tensor) -> Tensor:
+        """Everything but padding; for embeddings, which cannot tell, everything."""
+        if given.dim() == 2:
+            return given != self.config.pad_token_id
+        return torch.ones(given.shape[:2], device=given.device)
 
     # Reading and writing
 
@@ -428,7 +429,7 @@ class _DPRModel(nn.Module):
         with torch.device("meta"):  # the weights are about to be read: no memory, no random numbers
             model = cls(config).to(_dtype(dtype if torch_dtype is None else torch_dtype, config))
         model.to_empty(device="cpu")
-        options = {"ignore_mismatched_sizes": ignore_mismatched_sizes}
+        options: dict[str, Any] = {"ignore_mismatched_sizes": ignore_mismatched_sizes}
         if load is convert.load_into:
             options["may_initialise"] = sources.asked_by(overrides)
         try:
@@ -690,9 +691,9 @@ class DPRReader(_DPRModel):
     output_class = outputs.DPRReaderOutput
     body_class = _SpanPredictor
 
-    def _default_mask(self, input_ids: Tensor | None, inputs_embeds: Tensor | None) -> Tensor:
-        given = inputs_embeds if input_ids is None else input_ids
-        return torch.ones(given.shape[:2], device=given.device)  # padding included, as in v4.34
+    def _default_mask(self, given: Tensor) -> Tensor:
+        """Everything, padding included, as in v4.34."""
+        return torch.ones(given.shape[:2], device=given.device)
 
     def forward(
         self,
