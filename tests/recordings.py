@@ -5,16 +5,13 @@ from __future__ import annotations
 import functools
 import gzip
 import json
-import os
 from pathlib import Path
 from typing import Any
 
+import checkpoint_archive
 import numpy as np
-import pytest
 
 DATA = Path(__file__).parent / "data"
-# A folder with the complete recordings; without it, those under tests/data.
-RECORDINGS = Path(os.environ.get("DPR_TF_RECORDINGS", DATA))
 TOLERANCE = 1e-5
 
 
@@ -33,15 +30,12 @@ def weights() -> dict[str, dict]:
 
 def checkpoints() -> list[dict]:
     """Per checkpoint: path, kind, family, and the set of weights whose outputs it must give."""
-    return json.loads((DATA / "checkpoints" / "index.json").read_text())["checkpoints"]
+    return checkpoint_archive.index()
 
 
 def checkpoint(path: str) -> Path:
-    """Where a checkpoint of the index lies; skips the test if it is only among the complete recordings."""
-    found = RECORDINGS / path
-    if not found.exists():
-        pytest.skip(f"{path} is too large to be kept here; DPR_TF_RECORDINGS may point to it")
-    return found
+    """Where a checkpoint of the index lies."""
+    return checkpoint_archive.root() / path
 
 
 @functools.cache

@@ -34,9 +34,6 @@ def main() -> None:
     compress(json.dumps(recipe).encode(), expected / "minilm.json.gz")  # the numbers without the sentences
     for name in API:
         compress((recordings / "api" / f"{name}.json").read_bytes(), DATA / "api" / f"{name}.json.gz")
-    checkpoints = DATA / "checkpoints" / "index.json"
-    checkpoints.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(recordings / "checkpoints" / "index.json", checkpoints)
 
 
 def compress(content: bytes, target: Path) -> None:
