@@ -38,7 +38,7 @@ class Answered(NamedTuple):
 
     Attributes:
         question: the question.
-        answers: best first; empty if no passage had room for text.
+        answers: best first; empty if there was no text to read.
         passages: what was retrieved and read, best first.
         retrieval_seconds, reading_seconds: how long each took.
     """
@@ -124,4 +124,10 @@ def _load(role: str, name: str, subfolder: str) -> tuple[Any, Any]:
     """A model and its tokenizer."""
     model_class, tokenizer_class = _CLASSES[role]
     model = model_class.from_pretrained(name, subfolder=subfolder, from_pt=True)
-    return model, tokenizer_class.from_pretrained(name, subfolder=subfolder)
+    tokenizer = tokenizer_class.from_pretrained(name, subfolder=subfolder)
+    if len(tokenizer) > model.config.vocab_size:
+        raise ValueError(
+            f"{role} {name}: the tokenizer has {len(tokenizer)} tokens, the model {model.config.vocab_size}; "
+            "put the vocab.txt that the model was trained with beside it"
+        )
+    return model, tokenizer

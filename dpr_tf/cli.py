@@ -24,7 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: of the command line, without the program's name. Default: the process's.
 
     Returns:
-        The exit code: 0; 2 after a mistake, which is told in one line on stderr; 130 after Ctrl-C.
+        The exit code: 0; 1 if nobody reads the output any more; 2 after a mistake, which is told in one
+        line on stderr; 130 after Ctrl-C.
     """
     options = _parser().parse_args(arguments)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # or TensorFlow reports a missing GPU as an error
@@ -33,6 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # a terminal that is not UTF-8 shows "?" rather than failing
     try:
         options.run(options)
+    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (OSError, ValueError) as error:
         print(f"dpr-tf: error: {_in_one_line(error)}", file=sys.stderr)
         return 2
@@ -122,9 +126,8 @@ def _demo(options: argparse.Namespace) -> None:
 def _ask(options: argparse.Namespace) -> None:
     from dpr_tf.data.passages import read_passages
 
-    passages = (
-        list(read_passages(options.passages)) if options.passages else None
-    )  # a mistake in the file shows at once
+    # Before TensorFlow: a mistake in the file shows at once.
+    passages = list(read_passages(options.passages)) if options.passages else None
     with hushed_stderr():
         from dpr_tf.answering import QuestionAnswering, sample_folder
     if passages is None:
@@ -132,7 +135,7 @@ def _ask(options: argparse.Namespace) -> None:
     system = QuestionAnswering.from_pretrained(passages, options.pretrained)
     answered = system.answer(options.question, k=options.k, top_answers=options.answers)
     if options.json:
-        print(json.dumps(_as_json(answered), ensure_ascii=False, indent=2))
+        print(json.dumps(_as_json(answered), ensure_ascii=False, indent=2), flush=True)
     else:
         Console(sys.stdout).show(answered)
 

@@ -52,7 +52,7 @@ class Console:
         """Writes a question, its answers, each in its passage, and how long it took."""
         self.line(self.bold(f"Q  {_printable(answered.question)}"))
         if not answered.answers:
-            self.line("   No answer: the reader had no room for the text of any passage.")
+            self.line("   No answer found.")
         for answer in answered.answers:
             self._show_answer(answer)
         retrieval, reading = (1000 * s for s in (answered.retrieval_seconds, answered.reading_seconds))

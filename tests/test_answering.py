@@ -1,8 +1,10 @@
 """Question answering from checkpoints: where they are looked for, and what an answer comes with."""
 
+import shutil
+
 import numpy as np
 import pytest
-from small_words import save_checkpoints
+from small_words import VOCABULARY, save_checkpoints
 
 from dpr_tf import answering
 from dpr_tf.answering import ROLES, QuestionAnswering
@@ -61,6 +63,18 @@ def test_passages_and_questions_meet_as_the_encoders_say(folder):
 def test_refuses_another_number_of_names(names):
     with pytest.raises(ValueError, match=f"expected three checkpoints .*; got {len(names)}"):
         QuestionAnswering.from_pretrained(PASSAGES, names)
+
+
+def test_refuses_a_vocabulary_that_is_too_large_for_the_model(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "copy")
+    vocabulary = tmp_path / "copy" / "reader" / "vocab.txt"
+    (tmp_path / "copy" / "reader" / "tokenizer.json").unlink()
+    vocabulary.write_text(vocabulary.read_text() + "more\n")
+    count = len(VOCABULARY)
+    with pytest.raises(
+        ValueError, match=f"reader .*: the tokenizer has {count + 1} tokens, the model {count}"
+    ):
+        QuestionAnswering.from_pretrained(PASSAGES, [str(tmp_path / "copy")])
 
 
 def test_refuses_no_passages(folder):

@@ -108,6 +108,26 @@ def test_ctrl_c_exits_130(capsys, monkeypatch, passages):
     assert (code, out, err) == (130, "", "\n")
 
 
+def test_output_that_nobody_reads_is_no_error(checkpoints, passages):
+    command = [
+        sys.executable,
+        "-m",
+        "dpr_tf",
+        "ask",
+        "who?",
+        "--passages",
+        str(passages),
+        "--pretrained",
+        str(checkpoints),
+    ]
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert process.returncode == 1
+    assert "Error" not in process.stderr
+
+
 def test_a_bug_keeps_its_traceback(monkeypatch, passages):
     def fail(*arguments, **options):
         raise AssertionError("a bug")

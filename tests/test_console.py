@@ -99,7 +99,7 @@ def test_an_untitled_passage_shows_its_id_and_no_answer_is_said(answered):
     answer = answered.answers[0]
     untitled = answer._replace(passage=answer.passage._replace(title=""))
     assert "   passage p2\n" in show(io.StringIO(), answered._replace(answers=[untitled]))
-    assert "No answer" in show(io.StringIO(), answered._replace(answers=[]))
+    assert "   No answer found.\n" in show(io.StringIO(), answered._replace(answers=[]))
 
 
 HUSHED = """

@@ -89,7 +89,7 @@ class Reader:
             top_answers: how many answers to return, one per passage.
 
         Returns:
-            At most `top_answers` answers, best first. Fewer if there are fewer passages with room for text.
+            At most `top_answers` answers, best first. Passages without room for text give none.
 
         Raises:
             ValueError: if the question leaves no room for any text.

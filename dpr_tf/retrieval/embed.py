@@ -110,9 +110,8 @@ class Embedder:
             rows = self._tokenize(texts[start : start + batch_size * _WINDOW])
             lengths = np.array([len(row) for row in rows["input_ids"]])
             cut += int((lengths == self._max_length).sum())
-            by_length = np.argsort(
-                -lengths, kind="stable"
-            )  # the longest first: too little memory shows at once
+            # The longest first: too little memory shows at once.
+            by_length = np.argsort(-lengths, kind="stable")
             for chosen in np.split(by_length, range(batch_size, len(by_length), batch_size)):
                 (vectors[start + chosen],) = self._forward(self._batch(rows, chosen))
                 if bar is not None:
