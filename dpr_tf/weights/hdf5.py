@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 HDF5_START = b"\x89HDF\r\n\x1a\n"
 # What loaders compare to tell this layout from older ones.
 LAYOUT_VERSION = "2.14.0"
-LARGEST_ATTRIBUTE = 64_000  # bytes; HDF5 refuses more, so that longer lists are split into name0, name1, ...
+LARGEST_LIST = 4000  # names; HDF5 refuses attributes of 64 KiB, longer lists are split into name0, name1, ...
 
 
 def read_hdf5(path: Path) -> Checkpoint:
@@ -91,13 +91,11 @@ def _write_array(group: h5py.Group, name: str, lazy: LazyArray) -> None:
 
 
 def _write_names(group: h5py.Group, attribute: str, names: list[str]) -> None:
-    texts = np.array([name.encode() for name in names], dtype=np.bytes_)
-    if texts.nbytes <= LARGEST_ATTRIBUTE:
-        group.attrs[attribute] = texts
+    if len(names) <= LARGEST_LIST:
+        group.attrs[attribute] = names
         return
-    parts = np.array_split(texts, -(-texts.nbytes // LARGEST_ATTRIBUTE))
-    for i, part in enumerate(parts):
-        group.attrs[f"{attribute}{i}"] = part
+    for i, start in enumerate(range(0, len(names), LARGEST_LIST)):
+        group.attrs[f"{attribute}{i}"] = names[start : start + LARGEST_LIST]
 
 
 def _read_names(group: h5py.Group, attribute: str) -> list[str] | None:

@@ -9,6 +9,7 @@ tensors.
 from __future__ import annotations
 
 import pickletools
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, BinaryIO, NamedTuple
@@ -117,7 +118,10 @@ def load(file: BinaryIO, what: str, limit: int | None = None) -> Any:
         CheckpointError: if it is no pickle, is cut off, is implausibly long, or names or does anything that a
             checkpoint has no need of.
     """
-    return _Machine(what).run(_Bounded(file, min(limit or LARGEST_PICKLE, LARGEST_PICKLE)))
+    bounded = _Bounded(file, min(limit or LARGEST_PICKLE, LARGEST_PICKLE))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # strange escapes in damaged texts
+        return _Machine(what).run(bounded)
 
 
 class _Bounded:

@@ -24,18 +24,18 @@ from dpr_tf.weights.arrays import (
 )
 
 LARGEST_HEADER = 100_000_000  # bytes; the limit of the format's own library
-DTYPES = {
+DTYPES = {  # in the order in which the numbers are stored
+    "U64": "uint64",
+    "I64": "int64",
     "F64": "float64",
     "F32": "float32",
-    "F16": "float16",
-    "BF16": "bfloat16",
-    "I64": "int64",
+    "U32": "uint32",
     "I32": "int32",
+    "BF16": "bfloat16",
+    "F16": "float16",
+    "U16": "uint16",
     "I16": "int16",
     "I8": "int8",
-    "U64": "uint64",
-    "U32": "uint32",
-    "U16": "uint16",
     "U8": "uint8",
     "BOOL": "bool",
 }
@@ -82,19 +82,21 @@ def write_safetensors_file(path: Path, arrays: Mapping[str, LazyArray], metadata
 
     Args:
         path: where; overwritten.
-        arrays: by name; written widest dtype first, then by name, as the format's own library does.
+        arrays: by name; written by dtype, then by name, as the format's own library does.
         metadata: texts for the header, e.g. {"format": "pt"}.
 
     Raises:
         ValueError: if an array has a dtype that the format does not have, or another shape than announced.
     """
-    order = sorted(arrays, key=lambda name: (-arrays[name].dtype.itemsize, name))
+    for name, array in arrays.items():
+        if array.dtype.name not in CODES:
+            raise ValueError(f"{name}: safetensors has no dtype {array.dtype.name}")
+    ranks = list(CODES)
+    order = sorted(arrays, key=lambda name: (ranks.index(arrays[name].dtype.name), name))
     header: dict[str, Any] = {"__metadata__": dict(metadata)}
     end = 0
     for name in order:
         array = arrays[name]
-        if array.dtype.name not in CODES:
-            raise ValueError(f"{name}: safetensors has no dtype {array.dtype.name}")
         header[name] = {
             "dtype": CODES[array.dtype.name],
             "shape": list(array.shape),

@@ -104,7 +104,9 @@ def _members(path: Path, file: BinaryIO) -> dict[str, tuple[int, int]]:
                 f"{path}: its member {info.filename!r} is compressed or encrypted; torch.save stores "
                 "members as they are. Unpack and save the weights again with torch.save or as safetensors"
             )
-        file.seek(max(info.header_offset, 0))
+        if info.header_offset < 0:
+            raise CheckpointError(f"{path}: damaged: {info.filename!r} begins before the file")
+        file.seek(info.header_offset)
         header = file.read(_LOCAL_HEADER.size)
         if len(header) < _LOCAL_HEADER.size or not header.startswith(ZIP_START):
             raise CheckpointError(f"{path}: damaged: no zip header where {info.filename!r} should begin")
