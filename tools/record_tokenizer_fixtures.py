@@ -3,8 +3,8 @@
     python tools/record_tokenizer_fixtures.py FOLDER
 
 FOLDER holds what Transformers 4.34.0 answered: `tokenizers/` (calls, strings, settings, saved folders,
-tables), `reader_tokenizer/` and `checkpoints/` (v5 folders, the tiny vocabulary). Texts are kept, white space
-of the JSON is not.
+tables), `reader_tokenizer/`, `api/` (signatures) and `checkpoints/` (v5 folders, the tiny vocabulary).
+Texts are kept, white space of the JSON is not.
 """
 
 from __future__ import annotations
@@ -65,6 +65,21 @@ def saved_folders(source: pathlib.Path) -> dict[str, dict[str, str]]:
     return folders
 
 
+def signatures(source: pathlib.Path) -> dict[str, dict]:
+    """Of the six classes: public names, and parameters (name, kind, default as text) of the methods."""
+    recorded = json.loads((source / "api/signatures.json").read_text(encoding="utf-8"))
+    found = {}
+    for name, entry in recorded["classes"].items():
+        if entry["group"] == "tokenizers" and name.startswith("DPR"):
+            methods = {method: recorded["methods"][key] for method, key in entry["methods"].items()}
+            parameters = {
+                method: [[p["name"], p["kind"], p.get("default")] for p in about["parameters"]]
+                for method, about in methods.items()
+            }
+            found[name] = {"public_names": entry["public_names"], "methods": parameters}
+    return found
+
+
 def main() -> None:
     """Reads FOLDER, writes TARGET."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -76,6 +91,7 @@ def main() -> None:
         content = json.loads((source / path).read_text(encoding="utf-8"))
         versions[name] = content.get("versions")
         compress(f"{name}.json.gz", as_bytes(content))
+    compress("signatures.json.gz", as_bytes(signatures(source)))
     compress("folders.json.gz", as_bytes(saved_folders(source)))
     compress("vocab.txt.gz", (source / "tokenizers/vocab.txt").read_bytes())
     (TARGET / "unicode.npz").write_bytes((source / "tokenizers/unicode.npz").read_bytes())

@@ -18,7 +18,7 @@ def new_backend(vocabulary: dict[str, int], slots: dict[str, AddedToken | None])
         vocabulary: token -> id.
         slots: the named special tokens, by slot name; those the vocabulary lacks get new ids after its last.
     """
-    cls, sep, unk = (slots[name].content for name in ("cls_token", "sep_token", "unk_token"))
+    cls, sep, unk = (str(slots[name]) for name in ("cls_token", "sep_token", "unk_token"))
     backend = Tokenizer(WordPiece(vocabulary, unk_token=unk, max_input_chars_per_word=100))
     backend.normalizer = normalizers.BertNormalizer()
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -35,7 +35,7 @@ def new_backend(vocabulary: dict[str, int], slots: dict[str, AddedToken | None])
     return backend
 
 
-def normalizer(present, settings: dict[str, Any]):
+def normalizer(present: normalizers.Normalizer | None, settings: dict[str, Any]) -> normalizers.Normalizer:
     """The normalizer with a tokenizer's settings, which win over those of tokenizer.json, as in v4.34.
 
     Args:
@@ -60,7 +60,7 @@ def train_vocabulary(
     *,
     vocab_size: int,
     length: int | None,
-    **options,
+    **options: Any,
 ) -> dict[str, int]:
     """A WordPiece vocabulary learned from texts, cut into words as `backend` does; special tokens come first.
 

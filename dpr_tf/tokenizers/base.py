@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Mapping
 from typing import Any
 
+from .contract import TextInput
 from .encoding import BatchEncoding
 from .files import Folder
 from .options import NO_LENGTH_LIMIT, CallOptions
 from .padding import to_lists
 from .rows import Rows
-from .special import SpecialTokens
 
 # What decoding removes before punctuation and contractions, English only, as Transformers does.
 _CLEAN_UP = {
@@ -27,7 +28,7 @@ _CLEAN_UP = {
 }
 
 
-class TokenizerBase(SpecialTokens, Rows, Folder):
+class TokenizerBase(Rows, Folder):
     """Turns text into rows of ids for BERT: `[CLS] a [SEP]` or `[CLS] a [SEP] b [SEP]`.
 
     A subclass tokenizes (`_encode_single`, `_encode_batch`), knows the vocabulary (`convert_*`, `get_vocab`)
@@ -86,13 +87,13 @@ class TokenizerBase(SpecialTokens, Rows, Folder):
 
     def __call__(
         self,
-        text=None,
-        text_pair=None,
-        text_target=None,
-        text_pair_target=None,
+        text: TextInput | None = None,
+        text_pair: TextInput | None = None,
+        text_target: TextInput | None = None,
+        text_pair_target: TextInput | None = None,
         add_special_tokens: bool = True,
-        padding=False,
-        truncation=None,
+        padding: bool | str = False,
+        truncation: bool | str | None = None,
         max_length: int | None = None,
         stride: int = 0,
         is_split_into_words: bool = False,
@@ -105,7 +106,7 @@ class TokenizerBase(SpecialTokens, Rows, Folder):
         return_offsets_mapping: bool = False,
         return_length: bool = False,
         verbose: bool = True,
-        **kwargs,
+        **kwargs: Any,
     ) -> BatchEncoding:
         """Tokenizes a text, a pair of texts, or a batch of either.
 
@@ -140,16 +141,15 @@ class TokenizerBase(SpecialTokens, Rows, Folder):
         if text is None and text_target is None:
             raise ValueError("tokenizer(): give `text` (a str or a list of str), or `text_target`")
         options = CallOptions.pick(locals())
-        encoding = target = None
-        if text is not None:
-            encoding = self._call_one(text, text_pair, options, kwargs)
+        if text is None:
+            return self._call_one(text_target, text_pair_target, options, kwargs)
+        encoding = self._call_one(text, text_pair, options, kwargs)
         if text_target is not None:
             target = self._call_one(text_target, text_pair_target, options, kwargs)
-        if encoding is not None and target is not None:
             encoding["labels"] = target["input_ids"]
-        return target if encoding is None else encoding
+        return encoding
 
-    def _call_one(self, text, text_pair, options: CallOptions, extra: dict) -> BatchEncoding:
+    def _call_one(self, text: Any, text_pair: Any, options: CallOptions, extra: dict) -> BatchEncoding:
         _check_text("text", text)
         if text_pair is not None:
             _check_text("text_pair", text_pair)
@@ -174,16 +174,16 @@ class TokenizerBase(SpecialTokens, Rows, Folder):
 
     def encode(
         self,
-        text,
-        text_pair=None,
+        text: Any,
+        text_pair: Any = None,
         add_special_tokens: bool = True,
-        padding=False,
-        truncation=None,
+        padding: bool | str = False,
+        truncation: bool | str | None = None,
         max_length: int | None = None,
         stride: int = 0,
         return_tensors: str | None = None,
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> Any:
         """The `input_ids` of a text or pair; options as in `__call__`. The slow classes take ids too."""
         return self.encode_plus(
             text,
@@ -199,11 +199,11 @@ class TokenizerBase(SpecialTokens, Rows, Folder):
 
     def encode_plus(
         self,
-        text,
-        text_pair=None,
+        text: Any,
+        text_pair: Any = None,
         add_special_tokens: bool = True,
-        padding=False,
-        truncation=None,
+        padding: bool | str = False,
+        truncation: bool | str | None = None,
         max_length: int | None = None,
         stride: int = 0,
         is_split_into_words: bool = False,
@@ -216,17 +216,17 @@ class TokenizerBase(SpecialTokens, Rows, Folder):
         return_offsets_mapping: bool = False,
         return_length: bool = False,
         verbose: bool = True,
-        **kwargs,
+        **kwargs: Any,
     ) -> BatchEncoding:
         """Tokenizes one text or pair; options as in `__call__`."""
         return self._encode_single(text, text_pair, CallOptions.pick(locals()), kwargs)
 
     def batch_encode_plus(
         self,
-        batch_text_or_text_pairs,
+        batch_text_or_text_pairs: Any,
         add_special_tokens: bool = True,
-        padding=False,
-        truncation=None,
+        padding: bool | str = False,
+        truncation: bool | str | None = None,
         max_length: int | None = None,
         stride: int = 0,
         is_split_into_words: bool = False,
@@ -239,25 +239,27 @@ class TokenizerBase(SpecialTokens, Rows, Folder):
         return_offsets_mapping: bool = False,
         return_length: bool = False,
         verbose: bool = True,
-        **kwargs,
+        **kwargs: Any,
     ) -> BatchEncoding:
         """Tokenizes a list of texts, or a list of (text, second text) pairs; options as in `__call__`."""
         return self._encode_batch(batch_text_or_text_pairs, CallOptions.pick(locals()), kwargs)
 
-    def _encode_single(self, text, text_pair, options: CallOptions, extra: dict) -> BatchEncoding:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def _encode_single(self, text: Any, text_pair: Any, options: CallOptions, extra: dict) -> BatchEncoding:
+        """The row of one text or pair; `extra` holds keyword arguments that are no options."""
 
-    def _encode_batch(self, batch, options: CallOptions, extra: dict) -> BatchEncoding:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def _encode_batch(self, batch: Any, options: CallOptions, extra: dict) -> BatchEncoding:
+        """The rows of texts or (text, text) pairs."""
 
     # Text
 
     def decode(
         self,
-        token_ids,
+        token_ids: Any,
         skip_special_tokens: bool = False,
         clean_up_tokenization_spaces: bool | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> str:
         """The text of a row of ids: word pieces joined, spaces before punctuation removed.
 
@@ -270,18 +272,19 @@ class TokenizerBase(SpecialTokens, Rows, Folder):
 
     def batch_decode(
         self,
-        sequences,
+        sequences: Any,
         skip_special_tokens: bool = False,
         clean_up_tokenization_spaces: bool | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> list[str]:
         """The texts of a batch of rows; arguments as in `decode`."""
         return [
             self.decode(row, skip_special_tokens, clean_up_tokenization_spaces, **kwargs) for row in sequences
         ]
 
-    def _decode(self, ids, skip_special_tokens: bool, clean_up: bool | None, **kwargs) -> str:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def _decode(self, ids: Any, skip_special_tokens: bool, clean_up: bool | None, **kwargs: Any) -> str:
+        """The text of a list of ids, or of one id."""
 
     def _cleaned(self, text: str, clean_up: bool | None) -> str:
         clean_up = self.clean_up_tokenization_spaces if clean_up is None else clean_up
@@ -295,7 +298,7 @@ class TokenizerBase(SpecialTokens, Rows, Folder):
         return out_string
 
 
-def _check_text(name: str, value) -> None:
+def _check_text(name: str, value: Any) -> None:
     """A str, a list of str, or a list of lists of str (judged by the first items, as v4.34 does)."""
     if isinstance(value, str):
         return

@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib
 from collections import UserDict
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+from tokenizers import Encoding
 
 TENSOR_TYPES = ("pt", "tf", "np", "jax")
 
@@ -24,6 +25,9 @@ class TokenSpan(NamedTuple):
 
     start: int
     end: int
+
+
+_Span = TypeVar("_Span", CharSpan, TokenSpan)
 
 
 class BatchEncoding(UserDict):
@@ -79,7 +83,7 @@ class BatchEncoding(UserDict):
             "or by a slice of rows; a fast tokenizer's also by row number"
         )
 
-    def __getattr__(self, name: str):
+    def __getattr__(self, name: str) -> Any:
         data = self.__dict__.get("data", {})
         if name in data:
             return data[name]
@@ -108,7 +112,9 @@ class BatchEncoding(UserDict):
         """Pairs of name and rows."""
         return self.data.items()
 
-    def convert_to_tensors(self, tensor_type=None, prepend_batch_axis: bool = False) -> BatchEncoding:
+    def convert_to_tensors(
+        self, tensor_type: str | None = None, prepend_batch_axis: bool = False
+    ) -> BatchEncoding:
         """Replaces every value by an array of `tensor_type`, in place.
 
         Args:
@@ -136,7 +142,7 @@ class BatchEncoding(UserDict):
                 raise ValueError(_ragged_message(name, value, tensor_type)) from error
         return self
 
-    def to(self, device) -> BatchEncoding:
+    def to(self, device: Any) -> BatchEncoding:
         """Moves PyTorch tensors to `device`, in place.
 
         Raises:
@@ -210,7 +216,7 @@ class BatchEncoding(UserDict):
         row, char = self._locate("char_to_word", batch_or_char_index, char_index)
         return row.char_to_word(char, sequence_index)
 
-    def _row(self, index: int, method: str):
+    def _row(self, index: int, method: str) -> Encoding:
         if self._encodings is None:
             raise ValueError(
                 f"{method}() needs the alignment that only the Fast tokenizer classes keep; make this "
@@ -219,14 +225,14 @@ class BatchEncoding(UserDict):
             )
         return self._encodings[index]
 
-    def _locate(self, method: str, first: int, second: int | None):
+    def _locate(self, method: str, first: int, second: int | None) -> tuple[Encoding, int]:
         """(row's Encoding, position) for the `(position)` and `(row, position)` calling forms."""
         row, position = (0, first) if second is None else (first, second)
         encoding = self._row(row, method)
         return encoding, position
 
 
-def _span(kind, pair):
+def _span(kind: Callable[..., _Span], pair: tuple[int, int] | None) -> _Span | None:
     return None if pair is None else kind(*pair)
 
 
@@ -252,7 +258,7 @@ def tensor_maker(tensor_type: str) -> Callable[[Any], Any]:
     return _framework("jax.numpy", "jax", "pip install jax").asarray
 
 
-def _framework(module: str, tensor_type: str, install: str):
+def _framework(module: str, tensor_type: str, install: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
@@ -262,21 +268,21 @@ def _framework(module: str, tensor_type: str, install: str):
         ) from error
 
 
-def _tensorflow_maker(tf):
-    def convert(value):
+def _tensorflow_maker(tf: Any) -> Callable[[Any], Any]:
+    def convert(value: Any) -> Any:
         array = _rectangular(value)
         return tf.constant(array.astype(np.int32) if array.dtype == np.int64 else array)
 
     return convert
 
 
-def _rectangular(value) -> np.ndarray:
+def _rectangular(value: Any) -> np.ndarray:
     """The array of nested lists; integers are int64, an empty list too (NumPy alone would make it float)."""
     array = np.asarray(value)
     return array.astype(np.int64) if array.size == 0 and array.dtype == np.float64 else array
 
 
-def _numpy_array(value) -> np.ndarray:
+def _numpy_array(value: Any) -> np.ndarray:
     """As `_rectangular`, but rows of different lengths become an object array, which v4.34 returns."""
     ragged = isinstance(value, (list, tuple)) and value and isinstance(value[0], (list, tuple, np.ndarray))
     if ragged and len({len(row) for row in value}) > 1:
@@ -286,7 +292,7 @@ def _numpy_array(value) -> np.ndarray:
     return np.asarray(value)
 
 
-def _ragged_message(name: str, value, tensor_type: str) -> str:
+def _ragged_message(name: str, value: Any, tensor_type: str) -> str:
     if name == "overflowing_tokens":
         return (
             "overflowing_tokens has rows of different lengths, so return_tensors cannot be used with it: "

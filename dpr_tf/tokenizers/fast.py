@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tokenizers import AddedToken, Encoding, Tokenizer
@@ -13,8 +13,9 @@ from tokenizers.models import WordPiece
 
 from .backend import new_backend, normalizer, train_vocabulary, without_surrogates
 from .base import TokenizerBase
+from .contract import Path, Token
 from .encoding import BatchEncoding
-from .options import CallOptions, settle
+from .options import CallOptions, SettledOptions, settle
 from .rows import wanted
 from .special import special_token
 from .vocabulary import read_tokenizer_json, read_vocabulary, write_vocabulary
@@ -43,14 +44,14 @@ class BertTokenizerFast(TokenizerBase):
 
     def __init__(
         self,
-        vocab_file=None,
-        tokenizer_file=None,
+        vocab_file: Path | None = None,
+        tokenizer_file: Path | None = None,
         do_lower_case: bool = True,
-        unk_token="[UNK]",
-        sep_token="[SEP]",
-        pad_token="[PAD]",
-        cls_token="[CLS]",
-        mask_token="[MASK]",
+        unk_token: Token = "[UNK]",
+        sep_token: Token = "[SEP]",
+        pad_token: Token = "[PAD]",
+        cls_token: Token = "[CLS]",
+        mask_token: Token = "[MASK]",
         tokenize_chinese_chars: bool = True,
         strip_accents: bool | None = None,
         **kwargs: Any,
@@ -77,8 +78,10 @@ class BertTokenizerFast(TokenizerBase):
             self._tokenizer = ready
         elif tokenizer_file is not None:
             self._tokenizer = Tokenizer.from_str(json.dumps(read_tokenizer_json(tokenizer_file)))
-        elif vocabulary is not None or vocab_file is not None:
-            self._tokenizer = new_backend(vocabulary or read_vocabulary(vocab_file), self._slots)
+        elif vocabulary is not None:
+            self._tokenizer = new_backend(vocabulary, self._slots)
+        elif vocab_file is not None:
+            self._tokenizer = new_backend(read_vocabulary(vocab_file), self._slots)
         else:
             raise ValueError(
                 f"{type(self).__name__} needs vocab_file (vocab.txt) or tokenizer_file (tokenizer.json)"
@@ -99,7 +102,7 @@ class BertTokenizerFast(TokenizerBase):
             special = token.special or token.content in self.all_special_tokens
             self._add_tokens([token], special_tokens=special)
 
-    def _check_vocabulary(self, path) -> None:
+    def _check_vocabulary(self, path: Path | None) -> None:
         model = self._tokenizer.model
         if isinstance(model, WordPiece) and model.token_to_id(model.unk_token) is None:
             raise ValueError(
@@ -151,11 +154,11 @@ class BertTokenizerFast(TokenizerBase):
         """Added token -> id."""
         return self.added_tokens_encoder
 
-    def _add_tokens(self, new_tokens: list, special_tokens: bool = False) -> int:
+    def _add_tokens(self, new_tokens: Sequence[Token], special_tokens: bool = False) -> int:
         if special_tokens:
             added = self._tokenizer.add_special_tokens([special_token(token) for token in new_tokens])
         else:
-            added = self._tokenizer.add_tokens(new_tokens)
+            added = self._tokenizer.add_tokens(list(new_tokens))
         # newer versions of the library show added tokens as the normalizer leaves them: lower-cased
         self._renamed = {
             index: token.content
@@ -164,7 +167,7 @@ class BertTokenizerFast(TokenizerBase):
         }
         return added
 
-    def convert_tokens_to_ids(self, tokens):
+    def convert_tokens_to_ids(self, tokens: Any) -> Any:
         """The id of a token, or the ids of a list of tokens; the unknown token's for unknown ones."""
         if tokens is None:
             return None
@@ -173,7 +176,7 @@ class BertTokenizerFast(TokenizerBase):
             return self.unk_token_id if index is None and tokens != self.unk_token else index
         return [self.convert_tokens_to_ids(token) for token in tokens]
 
-    def convert_ids_to_tokens(self, ids, skip_special_tokens: bool = False):
+    def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
         """The token of an id, or the tokens of a list of ids; None for ids outside the vocabulary."""
         if isinstance(ids, int):
             return self._renamed.get(ids) or self._tokenizer.id_to_token(ids)
@@ -210,7 +213,7 @@ class BertTokenizerFast(TokenizerBase):
     # Text
 
     def tokenize(
-        self, text: str, pair: str | None = None, add_special_tokens: bool = False, **kwargs
+        self, text: str, pair: str | None = None, add_special_tokens: bool = False, **kwargs: Any
     ) -> list[str]:
         """The word pieces of a text (and of a second one)."""
         return self.encode_plus(text, pair, add_special_tokens=add_special_tokens, **kwargs).tokens()
@@ -242,7 +245,7 @@ class BertTokenizerFast(TokenizerBase):
                 pad_to_multiple_of=pad_to_multiple_of,
             )
 
-    def _encode_single(self, text, text_pair, options: CallOptions, extra: dict) -> BatchEncoding:
+    def _encode_single(self, text: Any, text_pair: Any, options: CallOptions, extra: dict) -> BatchEncoding:
         batch = self._encode_batch([(text, text_pair)] if text_pair else [text], options, extra)
         if options.return_tensors is None and not options.return_overflowing_tokens:
             for name, value in batch.data.items():
@@ -250,7 +253,7 @@ class BertTokenizerFast(TokenizerBase):
                     batch.data[name] = value[0]
         return batch
 
-    def _encode_batch(self, batch, options: CallOptions, extra: dict) -> BatchEncoding:
+    def _encode_batch(self, batch: Any, options: CallOptions, extra: dict) -> BatchEncoding:
         options = settle(self, options, extra)
         if extra:
             raise TypeError(f"{type(self).__name__}: unknown options {sorted(extra)}")
@@ -275,7 +278,7 @@ class BertTokenizerFast(TokenizerBase):
             self._warn_of_length(max(len(row) for row in rows))
         return BatchEncoding(data, rows, tensor_type=options.return_tensors)
 
-    def _run(self, batch: list, options: CallOptions) -> list[Encoding]:
+    def _run(self, batch: list, options: SettledOptions) -> list[Encoding]:
         self.set_truncation_and_padding(
             options.padding,
             options.truncation,
@@ -324,7 +327,7 @@ class BertTokenizerFast(TokenizerBase):
             data["length"] = [len(row) for row in rows]
         return data
 
-    def _decode(self, ids, skip_special_tokens: bool, clean_up: bool | None, **kwargs) -> str:
+    def _decode(self, ids: Any, skip_special_tokens: bool, clean_up: bool | None, **kwargs: Any) -> str:
         ids = [ids] if isinstance(ids, int) else ids
         if not self._renamed:
             return self._cleaned(
@@ -335,12 +338,12 @@ class BertTokenizerFast(TokenizerBase):
 
     # Files
 
-    def save_vocabulary(self, save_directory, filename_prefix: str | None = None) -> tuple[str, ...]:
+    def save_vocabulary(self, save_directory: Path, filename_prefix: str | None = None) -> tuple[str, ...]:
         """Writes vocab.txt into a folder; returns its path in a tuple."""
         vocabulary = self._tokenizer.get_vocab(with_added_tokens=False)
         return (write_vocabulary(vocabulary, save_directory, filename_prefix),)
 
-    def _save_extra(self, save_directory, filename_prefix: str | None) -> list[str]:
+    def _save_extra(self, save_directory: Path, filename_prefix: str | None) -> list[str]:
         name = "tokenizer.json" if filename_prefix is None else f"{filename_prefix}-tokenizer.json"
         path = os.path.join(save_directory, name)
         self._tokenizer.no_truncation()
@@ -355,8 +358,8 @@ class BertTokenizerFast(TokenizerBase):
         length: int | None = None,
         new_special_tokens: list | None = None,
         special_tokens_map: dict[str, str] | None = None,
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> BertTokenizerFast:
         """A tokenizer of this class and these settings whose vocabulary is learned from texts.
 
         Args:

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+import pathlib
 import tempfile
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from tokenizers import AddedToken
 
 from .. import hub
-from .special import SLOTS, token_from_properties, token_properties
+from .contract import Path
+from .special import SLOTS, SpecialTokens, token_from_properties, token_properties
 from .vocabulary import read_json, read_tokenizer_json
 
 CONFIG_FILE = "tokenizer_config.json"
 SPECIAL_TOKENS_FILE = "special_tokens_map.json"
 ADDED_TOKENS_FILE = "added_tokens.json"
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+# File name -> its path, or None if the folder or repository does not have it.
+Find = Callable[[str], pathlib.Path | None]
 
 # Entries of tokenizer_config.json that describe the file or its writer, not the tokenizer.
 _NOT_SETTINGS = (
@@ -32,7 +43,7 @@ _NOT_SETTINGS = (
 )
 
 
-class Folder:
+class Folder(SpecialTokens):
     """The part of a tokenizer that knows files: `from_pretrained`, `save_pretrained`, `push_to_hub`."""
 
     max_model_input_sizes: dict[str, int] = {}
@@ -41,15 +52,15 @@ class Folder:
     @classmethod
     def from_pretrained(
         cls,
-        pretrained_model_name_or_path,
-        *init_inputs,
-        cache_dir=None,
+        pretrained_model_name_or_path: Path,
+        *init_inputs: Any,
+        cache_dir: Path | None = None,
         force_download: bool = False,
         local_files_only: bool = False,
-        token=None,
+        token: str | bool | None = None,
         revision: str = "main",
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> Self:
         """Loads a tokenizer from a local folder or a Hub repository.
 
         Reads vocab.txt or tokenizer.json, and tokenizer_config.json, special_tokens_map.json and
@@ -82,7 +93,7 @@ class Folder:
         arguments["local_files_only"] = local_files_only
         where, kwargs = hub.split_arguments({**kwargs, **arguments})
 
-        def find(filename: str):
+        def find(filename: str) -> pathlib.Path | None:
             return hub.find_file(name, [filename], **where)
 
         settings = _settings(find, kwargs)
@@ -95,7 +106,7 @@ class Folder:
         return cls(*init_inputs, **{"name_or_path": str(name), **settings})
 
     @classmethod
-    def _vocabulary_files(cls, name, find) -> dict[str, str]:
+    def _vocabulary_files(cls, name: Path, find: Find) -> dict[str, str]:
         vocab, tokenizer = find("vocab.txt"), find("tokenizer.json")
         if vocab is None and tokenizer is None:
             raise OSError(
@@ -110,11 +121,11 @@ class Folder:
 
     def save_pretrained(
         self,
-        save_directory,
+        save_directory: Path,
         legacy_format: bool | None = None,
         filename_prefix: str | None = None,
         push_to_hub: bool = False,
-        **kwargs,
+        **kwargs: Any,
     ) -> tuple[str, ...]:
         """Writes the tokenizer into a folder, which is made if needed.
 
@@ -169,12 +180,12 @@ class Folder:
         use_temp_dir: bool | None = None,
         commit_message: str | None = None,
         private: bool | None = None,
-        token=None,
+        token: str | bool | None = None,
         max_shard_size: str = "10GB",
         create_pr: bool = False,
         safe_serialization: bool = False,
         revision: str | None = None,
-    ):
+    ) -> str:
         """Uploads the tokenizer's files to a Hub repository; returns its address.
 
         Args:
@@ -195,7 +206,7 @@ class Folder:
                 revision=revision,
             )
 
-    def _save_extra(self, save_directory, filename_prefix: str | None) -> list[str]:
+    def _save_extra(self, save_directory: Path, filename_prefix: str | None) -> list[str]:
         return []
 
     def _config(self) -> dict[str, Any]:
@@ -229,7 +240,7 @@ class Folder:
         return saved
 
 
-def _settings(find, overrides: dict[str, Any]) -> dict[str, Any]:
+def _settings(find: Find, overrides: dict[str, Any]) -> dict[str, Any]:
     """Constructor arguments out of a folder's files; `overrides` win."""
     config_path, tokenizer_path = find(CONFIG_FILE), find("tokenizer.json")
     config = {} if config_path is None else read_json(config_path)
@@ -291,7 +302,7 @@ def _old_added_tokens(settings: dict[str, Any], added: dict[str, int] | None, to
     }
 
 
-def _with_special(additional, added: dict) -> list:
+def _with_special(additional: list | None, added: dict[int, AddedToken]) -> list:
     """The additional special tokens and all special added ones: v4.34 lists them there on loading."""
     listed = list(additional or [])
     texts = {token["content"] if isinstance(token, dict) else token for token in listed}

@@ -6,7 +6,12 @@ import dataclasses
 import functools
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from .rows import Rows
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +26,7 @@ TRUNCATIONS = ("only_first", "only_second", "longest_first", "do_not_truncate")
 class CallOptions:
     """The options that `__call__`, `encode_plus`, `batch_encode_plus` and `prepare_for_model` share.
 
-    `padding` and `truncation` are names out of PADDINGS and TRUNCATIONS once `settle` has run.
+    `settle` resolves padding, truncation and max_length.
     """
 
     add_special_tokens: bool = True
@@ -46,12 +51,20 @@ class CallOptions:
         names = (field.name for field in dataclasses.fields(cls))
         return cls(**{name: arguments[name] for name in names if name in arguments})
 
-    def replace(self, **changes: Any) -> CallOptions:
+    def replace(self, **changes: Any) -> Self:
         """These options with some changed."""
         return dataclasses.replace(self, **changes)
 
 
-def settle(tokenizer, options: CallOptions, legacy: dict[str, Any]) -> CallOptions:
+@dataclasses.dataclass(frozen=True)
+class SettledOptions(CallOptions):
+    """Options whose padding is one of PADDINGS and whose truncation is one of TRUNCATIONS."""
+
+    padding: str = "do_not_pad"
+    truncation: str = "do_not_truncate"
+
+
+def settle(tokenizer: Rows, options: CallOptions, legacy: dict[str, Any]) -> SettledOptions:
     """Resolves padding, truncation and max_length into one of PADDINGS, one of TRUNCATIONS and a number or
     None.
 
@@ -82,7 +95,8 @@ def settle(tokenizer, options: CallOptions, legacy: dict[str, Any]) -> CallOptio
     if max_length is None:
         padding, truncation, max_length = _lengths_of_model(tokenizer, padding, truncation, options.verbose)
     _check(tokenizer, padding, truncation, max_length, options.pad_to_multiple_of)
-    return options.replace(padding=padding, truncation=truncation, max_length=max_length)
+    settled = {"padding": padding, "truncation": truncation, "max_length": max_length}
+    return SettledOptions(**{**vars(options), **settled})
 
 
 @functools.cache
@@ -91,7 +105,7 @@ def _hint(message: str) -> None:
     logger.warning(message)
 
 
-def _padding_name(padding) -> str:
+def _padding_name(padding: bool | str) -> str:
     if padding is False:
         return "do_not_pad"
     name = "longest" if padding is True else getattr(padding, "value", padding)
@@ -102,7 +116,7 @@ def _padding_name(padding) -> str:
     return name
 
 
-def _truncation_name(truncation) -> str:
+def _truncation_name(truncation: bool | str | None) -> str:
     if truncation is None or truncation is False:
         return "do_not_truncate"
     name = "longest_first" if truncation is True else getattr(truncation, "value", truncation)
@@ -113,7 +127,9 @@ def _truncation_name(truncation) -> str:
     return name
 
 
-def _lengths_of_model(tokenizer, padding: str, truncation: str, verbose: bool) -> tuple[str, str, int | None]:
+def _lengths_of_model(
+    tokenizer: Rows, padding: str, truncation: str, verbose: bool
+) -> tuple[str, str, int | None]:
     """Without a max_length the model's limit counts; without that limit either, padding and cutting to it are
     off."""
     wanted = [f"padding={padding!r}"] * (padding == "max_length")
@@ -130,7 +146,9 @@ def _lengths_of_model(tokenizer, padding: str, truncation: str, verbose: bool) -
     return "do_not_pad" if padding == "max_length" else padding, "do_not_truncate", None
 
 
-def _check(tokenizer, padding: str, truncation: str, max_length: int | None, multiple: int | None) -> None:
+def _check(
+    tokenizer: Rows, padding: str, truncation: str, max_length: int | None, multiple: int | None
+) -> None:
     if padding == "do_not_pad":
         return
     if tokenizer.pad_token is None or tokenizer.pad_token_id < 0:

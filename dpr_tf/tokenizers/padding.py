@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sized
+from typing import TYPE_CHECKING, Any
 
 from .encoding import BatchEncoding
-from .options import CallOptions, settle
+from .options import CallOptions, SettledOptions, settle
+
+if TYPE_CHECKING:
+    from .rows import Rows
 
 logger = logging.getLogger(__name__)
 
 
-def pad(tokenizer, encoded_inputs, options: CallOptions) -> BatchEncoding:
+def pad(tokenizer: Rows, encoded_inputs: Any, options: CallOptions) -> BatchEncoding:
     """Pads one row, a batch, or a list of rows to one length. See `TokenizerBase.pad`."""
     columns = _columns(encoded_inputs)
     main = tokenizer.model_input_names[0]
@@ -42,7 +46,7 @@ def pad(tokenizer, encoded_inputs, options: CallOptions) -> BatchEncoding:
     return BatchEncoding(batch, tensor_type=return_tensors)
 
 
-def _columns(encoded_inputs):
+def _columns(encoded_inputs: Any) -> Any:
     if (
         isinstance(encoded_inputs, (list, tuple))
         and encoded_inputs
@@ -52,7 +56,7 @@ def _columns(encoded_inputs):
     return encoded_inputs
 
 
-def _check_same_length(columns, batch_size: int) -> None:
+def _check_same_length(columns: Mapping, batch_size: int) -> None:
     wrong = {name: len(values) for name, values in columns.items() if len(values) != batch_size}
     if wrong:
         raise AssertionError(
@@ -60,7 +64,7 @@ def _check_same_length(columns, batch_size: int) -> None:
         )
 
 
-def _as_lists(columns, main: str):
+def _as_lists(columns: Mapping, main: str) -> tuple[Any, str | None]:
     """(columns with lists for arrays, the kind of array they were or None)."""
     rows = columns[main]
     first = rows[0]
@@ -77,12 +81,12 @@ def _as_lists(columns, main: str):
     return {name: to_lists(value) for name, value in columns.items()}, kind
 
 
-def _array_kind(value) -> str | None:
+def _array_kind(value: Any) -> str | None:
     kinds = {"numpy": "np", "tensorflow": "tf", "torch": "pt"}
     return kinds.get(type(value).__module__.partition(".")[0])
 
 
-def to_lists(value):
+def to_lists(value: Any) -> Any:
     """Nested Python lists of nested sequences or NumPy, TensorFlow or PyTorch arrays; other values as they
     are."""
     if hasattr(value, "tolist"):
@@ -96,7 +100,7 @@ def to_lists(value):
     return value
 
 
-def pad_row(tokenizer, row: dict, options: CallOptions) -> dict:
+def pad_row(tokenizer: Rows, row: dict[str, Any], options: SettledOptions) -> dict[str, Any]:
     """One row padded to `options.max_length` (or its own length, for "longest"), in place; returns it."""
     main = tokenizer.model_input_names[0]
     length = len(row[main])
@@ -109,7 +113,7 @@ def pad_row(tokenizer, row: dict, options: CallOptions) -> dict:
         target = (target // multiple + 1) * multiple
     if with_mask and "attention_mask" not in row:
         row["attention_mask"] = [1] * length
-    if options.padding == "do_not_pad" or length == target:
+    if options.padding == "do_not_pad" or target is None or length == target:
         return row
     fill = {
         "token_type_ids": tokenizer.pad_token_type_id,
@@ -162,7 +166,9 @@ def truncate(
     return ids, pair_ids, []
 
 
-def _longest_first(ids, pair_ids, surplus: int, side: str):
+def _longest_first(
+    ids: list[int], pair_ids: list[int], surplus: int, side: str
+) -> tuple[list[int], list[int]]:
     """Takes tokens one by one from the longer text; from the second one when both are equally long."""
     first, second = len(ids), len(pair_ids)
     for _ in range(surplus):
@@ -175,7 +181,7 @@ def _longest_first(ids, pair_ids, surplus: int, side: str):
     return ids[:first], pair_ids[:second]
 
 
-def _cut(ids, surplus: int, stride: int, side: str, strategy: str):
+def _cut(ids: list[int], surplus: int, stride: int, side: str, strategy: str) -> tuple[list[int], list[int]]:
     if len(ids) <= surplus:
         logger.error(
             "truncation %r cannot remove %d tokens from a text of %d tokens: it is left uncut",

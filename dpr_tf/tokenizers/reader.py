@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .base import TokenizerBase
+from .contract import TextInput
 from .encoding import BatchEncoding
 from .padding import to_lists
 from .spans import DPRSpanPrediction, best_spans
 
 
-class ReaderTokenizer:
+class ReaderTokenizer(TokenizerBase):
     """What both reader tokenizers add to BERT's: comes before the BERT class among the bases."""
 
     model_input_names = ["input_ids", "attention_mask"]
 
-    def __call__(
+    def __call__(  # type: ignore[override]
         self,
-        questions,
-        titles=None,
-        texts=None,
-        padding=False,
-        truncation=False,
+        questions: TextInput,
+        titles: TextInput | None = None,
+        texts: TextInput | None = None,
+        padding: bool | str = False,
+        truncation: bool | str = False,
         max_length: int | None = None,
         return_tensors: str | None = None,
         return_attention_mask: bool | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> BatchEncoding:
         """Tokenizes `[CLS] question [SEP] title [SEP] text`, one row per passage, without a last [SEP].
 
@@ -48,7 +54,7 @@ class ReaderTokenizer:
             ValueError: if there are not as many titles as texts, or questions (AssertionError from the fast
                 class for titles).
         """
-        options = {"padding": padding, "truncation": truncation, "max_length": max_length}
+        options: dict[str, Any] = {"padding": padding, "truncation": truncation, "max_length": max_length}
         options |= {"return_tensors": return_tensors, "return_attention_mask": return_attention_mask}
         if titles is None and texts is None:
             return super().__call__(questions, **options, **kwargs)
@@ -68,7 +74,7 @@ class ReaderTokenizer:
             rows["attention_mask"] = [[int(index != pad_id) for index in row] for row in rows["input_ids"]]
         return self.pad(rows, padding=padding, max_length=max_length, return_tensors=return_tensors)
 
-    def _check_passages(self, titles, texts) -> None:
+    def _check_passages(self, titles: Sequence, texts: Sequence) -> None:
         if len(titles) != len(texts):
             raise self._mistake(f"every passage has a title and a text: found {len(titles)} and {len(texts)}")
 
@@ -78,8 +84,8 @@ class ReaderTokenizer:
 
     def decode_best_spans(
         self,
-        reader_input,
-        reader_output,
+        reader_input: Any,
+        reader_output: Any,
         num_spans: int = 16,
         max_answer_length: int = 64,
         num_spans_per_passage: int = 4,
@@ -141,20 +147,20 @@ class ReaderTokenizer:
             ) from None
 
     def _get_best_spans(
-        self, start_logits, end_logits, max_answer_length: int, top_spans: int
+        self, start_logits: ArrayLike, end_logits: ArrayLike, max_answer_length: int, top_spans: int
     ) -> list[tuple[int, int]]:
         """`spans.best_spans` under v4.34's name."""
         return best_spans(start_logits, end_logits, max_answer_length, top_spans)
 
 
-def to_array(values) -> np.ndarray:
+def to_array(values: Any) -> np.ndarray:
     """A NumPy array of a NumPy, TensorFlow or PyTorch array (on any device) or of lists."""
     if hasattr(values, "detach"):
         values = values.detach().cpu()
     return values.numpy() if hasattr(values, "numpy") else np.asarray(values)
 
 
-def _logits(output) -> tuple:
+def _logits(output: Any) -> tuple:
     names = ("start_logits", "end_logits", "relevance_logits")
     if type(output) is dict:
         return tuple(output[name] for name in names)

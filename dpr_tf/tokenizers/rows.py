@@ -6,18 +6,15 @@ import logging
 from typing import Any
 
 from .encoding import BatchEncoding
-from .options import CallOptions, settle
+from .options import CallOptions, SettledOptions, settle
 from .padding import pad, truncate
+from .special import SpecialTokens
 
 logger = logging.getLogger(__name__)
 
 
-class Rows:
-    """The part of a tokenizer that makes rows of ids.
-
-    Needs the special tokens' ids, `padding_side`, `truncation_side`, `model_max_length`, `model_input_names`
-    and `num_special_tokens_to_add`.
-    """
+class Rows(SpecialTokens):
+    """The part of a tokenizer that makes rows of ids."""
 
     model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
     padding_side = "right"
@@ -25,8 +22,8 @@ class Rows:
 
     def pad(
         self,
-        encoded_inputs,
-        padding=True,
+        encoded_inputs: Any,
+        padding: bool | str = True,
         max_length: int | None = None,
         pad_to_multiple_of: int | None = None,
         return_attention_mask: bool | None = None,
@@ -55,8 +52,8 @@ class Rows:
         ids: list[int],
         pair_ids: list[int] | None = None,
         add_special_tokens: bool = True,
-        padding=False,
-        truncation=None,
+        padding: bool | str = False,
+        truncation: bool | str | None = None,
         max_length: int | None = None,
         stride: int = 0,
         pad_to_multiple_of: int | None = None,
@@ -69,7 +66,7 @@ class Rows:
         return_length: bool = False,
         verbose: bool = True,
         prepend_batch_axis: bool = False,
-        **kwargs,
+        **kwargs: Any,
     ) -> BatchEncoding:
         """A row out of one or two lists of ids: special tokens, truncation, padding.
 
@@ -83,7 +80,9 @@ class Rows:
         row = self._prepare_row(ids, pair_ids, options)
         return BatchEncoding(row, tensor_type=options.return_tensors, prepend_batch_axis=prepend_batch_axis)
 
-    def _prepare_row(self, ids, pair_ids, options: CallOptions) -> dict[str, Any]:
+    def _prepare_row(
+        self, ids: list[int], pair_ids: list[int] | None, options: SettledOptions
+    ) -> dict[str, Any]:
         _check_row_options(pair_ids, options)
         names = self.model_input_names
         special = options.add_special_tokens
@@ -100,7 +99,7 @@ class Rows:
         row: dict[str, Any] = {}
         if options.return_overflowing_tokens:
             row["overflowing_tokens"] = overflow
-            row["num_truncated_tokens"] = total - options.max_length
+            row["num_truncated_tokens"] = 0 if options.max_length is None else total - options.max_length
         if special:
             row["input_ids"] = self.build_inputs_with_special_tokens(ids, pair_ids)
             token_types = self.create_token_type_ids_from_sequences(ids, pair_ids)
@@ -175,7 +174,7 @@ def wanted(choice: bool | None, name: str, model_input_names: list[str]) -> bool
     return name in model_input_names if choice is None else choice
 
 
-def _check_row_options(pair_ids, options: CallOptions) -> None:
+def _check_row_options(pair_ids: list[int] | None, options: CallOptions) -> None:
     if options.return_token_type_ids and not options.add_special_tokens:
         raise ValueError(
             "return_token_type_ids=True with add_special_tokens=False: token types are defined only for rows "

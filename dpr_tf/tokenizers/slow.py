@@ -6,11 +6,13 @@ from __future__ import annotations
 import itertools
 import logging
 import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tokenizers import AddedToken
 
 from .base import TokenizerBase
+from .contract import Path, Token
 from .encoding import BatchEncoding
 from .options import CallOptions, settle
 from .padding import pad
@@ -41,15 +43,15 @@ class BertTokenizer(TokenizerBase):
 
     def __init__(
         self,
-        vocab_file,
+        vocab_file: Path,
         do_lower_case: bool = True,
         do_basic_tokenize: bool = True,
-        never_split=None,
-        unk_token="[UNK]",
-        sep_token="[SEP]",
-        pad_token="[PAD]",
-        cls_token="[CLS]",
-        mask_token="[MASK]",
+        never_split: Iterable[str] | None = None,
+        unk_token: Token = "[UNK]",
+        sep_token: Token = "[SEP]",
+        pad_token: Token = "[PAD]",
+        cls_token: Token = "[CLS]",
+        mask_token: Token = "[MASK]",
         tokenize_chinese_chars: bool = True,
         strip_accents: bool | None = None,
         **kwargs: Any,
@@ -111,13 +113,13 @@ class BertTokenizer(TokenizerBase):
         """Added token -> id."""
         return dict(self._added_ids)
 
-    def _add_tokens(self, new_tokens: list, special_tokens: bool = False) -> int:
+    def _add_tokens(self, new_tokens: Sequence[Token], special_tokens: bool = False) -> int:
         """Adds tokens; those the vocabulary lacks get ids after its last one. Returns how many it lacked."""
         self._added_ids = {token.content: index for index, token in self._added.items()}
         vocabulary, lacking = self.get_vocab(), 0
         size = len(vocabulary)
-        for token in new_tokens:
-            token = self._as_added_token(token, special_tokens)
+        for given in new_tokens:
+            token = self._as_added_token(given, special_tokens)
             if token is None or token.content in self._added_ids:
                 continue
             index = vocabulary.get(token.content)
@@ -132,7 +134,7 @@ class BertTokenizer(TokenizerBase):
         self._prepare_splitting()
         return lacking
 
-    def _as_added_token(self, token, special: bool) -> AddedToken | None:
+    def _as_added_token(self, token: Token, special: bool) -> AddedToken | None:
         if not isinstance(token, (str, AddedToken)):
             raise TypeError(f"add_tokens() takes str or AddedToken, found {type(token).__name__}")
         if str(token) == "":
@@ -150,12 +152,10 @@ class BertTokenizer(TokenizerBase):
         """Patterns for `tokenize`: the longest added token wins where several begin."""
         longest_first = sorted(self._added_ids, key=len, reverse=True)
         self._splitter = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
-        plain = [token.content for token in self._added.values() if not token.special and token.normalized]
-        self._kept_case = re.compile(
-            "(" + "|".join(map(re.escape, [*self.all_special_tokens, *plain])) + ")|(.+?)"
-        )
+        kept = map(re.escape, [*self.all_special_tokens, *longest_first])
+        self._kept_case = re.compile("(" + "|".join(kept) + ")|(.+?)")
 
-    def convert_tokens_to_ids(self, tokens):
+    def convert_tokens_to_ids(self, tokens: Any) -> Any:
         """The id of a token, or the ids of a list of tokens; the unknown token's for unknown ones."""
         if tokens is None:
             return None
@@ -163,12 +163,12 @@ class BertTokenizer(TokenizerBase):
             return self._token_id(tokens)
         return [None if token is None else self._token_id(token) for token in tokens]
 
-    def _token_id(self, token) -> int | None:
+    def _token_id(self, token: Any) -> int | None:
         index = self._added_ids.get(token)
         index = self._vocab.get(token) if index is None else index
         return self.unk_token_id if index is None and token != self.unk_token else index
 
-    def convert_ids_to_tokens(self, ids, skip_special_tokens: bool = False):
+    def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
         """The token of an id, or the tokens of a list of ids; the unknown token for ids outside the
         vocabulary."""
         if isinstance(ids, int):
@@ -205,7 +205,7 @@ class BertTokenizer(TokenizerBase):
 
     # Text
 
-    def tokenize(self, text: str, **kwargs) -> list[str]:
+    def tokenize(self, text: str, **kwargs: Any) -> list[str]:
         """The word pieces of a text; added tokens stay whole."""
         if kwargs:
             logger.warning("%s ignores unknown options %s", type(self).__name__, sorted(kwargs))
@@ -219,7 +219,7 @@ class BertTokenizer(TokenizerBase):
         return pieces
 
     def prepare_for_tokenization(
-        self, text: str, is_split_into_words: bool = False, **kwargs
+        self, text: str, is_split_into_words: bool = False, **kwargs: Any
     ) -> tuple[str, dict]:
         """A hook before tokenizing: BERT changes nothing."""
         return text, kwargs
@@ -247,7 +247,7 @@ class BertTokenizer(TokenizerBase):
             pieces += [word] if kept else self.wordpiece_tokenizer.tokenize(word)
         return pieces
 
-    def _ids(self, text, options: CallOptions, extra: dict) -> list[int]:
+    def _ids(self, text: Any, options: CallOptions, extra: dict) -> list[int]:
         """The ids of a text, of words, of tokens, or of ids."""
         if isinstance(text, str):
             return self.convert_tokens_to_ids(self.tokenize(text, **extra))
@@ -264,7 +264,7 @@ class BertTokenizer(TokenizerBase):
             f"cannot tokenize {text!r}: expected a str, a non-empty list of str, or a list of ids"
         )
 
-    def _encode_single(self, text, text_pair, options: CallOptions, extra: dict) -> BatchEncoding:
+    def _encode_single(self, text: Any, text_pair: Any, options: CallOptions, extra: dict) -> BatchEncoding:
         options = settle(self, options, extra)
         _refuse_offsets(self, options)
         ids = self._ids(text, options, extra)
@@ -272,7 +272,7 @@ class BertTokenizer(TokenizerBase):
         row = self._prepare_row(ids, pair_ids, options)
         return BatchEncoding(row, tensor_type=options.return_tensors, prepend_batch_axis=True)
 
-    def _encode_batch(self, batch, options: CallOptions, extra: dict) -> BatchEncoding:
+    def _encode_batch(self, batch: Any, options: CallOptions, extra: dict) -> BatchEncoding:
         options = settle(self, options, extra)
         _refuse_offsets(self, options)
         unpadded = options.replace(padding="do_not_pad", pad_to_multiple_of=None, return_attention_mask=False)
@@ -288,11 +288,11 @@ class BertTokenizer(TokenizerBase):
 
     def _decode(
         self,
-        ids,
+        ids: Any,
         skip_special_tokens: bool,
         clean_up: bool | None,
         spaces_between_special_tokens: bool = True,
-        **kwargs,
+        **kwargs: Any,
     ) -> str:
         parts: list[str] = []
         pieces: list[str] = []
@@ -318,7 +318,7 @@ class BertTokenizer(TokenizerBase):
 
     # Files
 
-    def save_vocabulary(self, save_directory, filename_prefix: str | None = None) -> tuple[str, ...]:
+    def save_vocabulary(self, save_directory: Path, filename_prefix: str | None = None) -> tuple[str, ...]:
         """Writes vocab.txt into a folder; returns its path in a tuple."""
         return (write_vocabulary(self._vocab, save_directory, filename_prefix),)
 
@@ -329,7 +329,7 @@ def _copy(token: AddedToken, **changes: Any) -> AddedToken:
     return AddedToken(properties.pop("content", token.content), **properties)
 
 
-def _text_and_pair(item, is_split_into_words: bool):
+def _text_and_pair(item: Any, is_split_into_words: bool) -> tuple[Any, Any]:
     """An item of a batch: a text, a list of words, or a pair of either."""
     if not isinstance(item, (list, tuple)):
         return item, None
@@ -339,7 +339,7 @@ def _text_and_pair(item, is_split_into_words: bool):
     return text, text_pair
 
 
-def _refuse_offsets(tokenizer, options: CallOptions) -> None:
+def _refuse_offsets(tokenizer: BertTokenizer, options: CallOptions) -> None:
     if options.return_offsets_mapping:
         name = type(tokenizer).__name__
         raise NotImplementedError(

@@ -6,6 +6,7 @@ import bisect
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 # Spans sorted at first, per span wanted; more are sorted only when too many of these are nested.
 _FIRST_TRY = 4
@@ -32,8 +33,8 @@ class DPRSpanPrediction(NamedTuple):
 
 
 def best_spans(
-    start_logits,
-    end_logits,
+    start_logits: ArrayLike,
+    end_logits: ArrayLike,
     max_answer_length: int,
     top_spans: int,
     *,

@@ -7,19 +7,19 @@ from typing import Any
 
 from tokenizers import AddedToken
 
+from .contract import Token, Vocabulary
+
 SLOTS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
 
-def special_token(value: str | AddedToken | None, *, additional: bool = False) -> AddedToken | None:
-    """The AddedToken of a special token given as text; None and "" give None.
+def special_token(value: Token, *, additional: bool = False) -> AddedToken:
+    """The AddedToken of a special token given as text.
 
     Additional special tokens swallow the white space beside them (`lstrip`, `rstrip`), the named slots do
     not: so it is in Transformers 4.34.
     """
-    if value is None or isinstance(value, AddedToken):
+    if isinstance(value, AddedToken):
         return value
-    if value == "":
-        return None
     return AddedToken(value, lstrip=additional, rstrip=additional, normalized=False, special=True)
 
 
@@ -42,30 +42,29 @@ def token_from_properties(properties: dict[str, Any]) -> AddedToken:
 
 
 def _slot(name: str) -> property:
-    def read(self) -> str | None:
+    def read(self: SpecialTokens) -> str | None:
         token = self._slots.get(name)
         return None if token is None else token.content
 
-    def write(self, value: str | AddedToken | None) -> None:
-        self._slots[name] = special_token(value)
+    def write(self: SpecialTokens, value: Token | None) -> None:
+        self._slots[name] = special_token(value) if value else None
 
     return property(read, write, doc=f"The {name.replace('_', ' ')}, as text; None if there is none.")
 
 
 def _slot_id(name: str) -> property:
-    def read(self) -> int | None:
+    def read(self: SpecialTokens) -> int | None:
         token = getattr(self, name)
         return None if token is None else self.convert_tokens_to_ids(token)
 
-    def write(self, value: int | None) -> None:
+    def write(self: SpecialTokens, value: int | None) -> None:
         setattr(self, name, None if value is None else self.convert_ids_to_tokens(value))
 
     return property(read, write, doc=f"The id of `{name}`; None if there is none.")
 
 
-class SpecialTokens:
-    """The part of a tokenizer that knows its special tokens. Needs `convert_tokens_to_ids` and
-    `_add_tokens`."""
+class SpecialTokens(Vocabulary):
+    """The part of a tokenizer that knows its special tokens."""
 
     SPECIAL_TOKENS_ATTRIBUTES = [*SLOTS, "additional_special_tokens"]
 
@@ -92,7 +91,7 @@ class SpecialTokens:
         return [token.content for token in self._additional]
 
     @additional_special_tokens.setter
-    def additional_special_tokens(self, values: Iterable[str | AddedToken] | None) -> None:
+    def additional_special_tokens(self, values: Iterable[Token] | None) -> None:
         self._additional = [special_token(value, additional=True) for value in values or []]
 
     @property
@@ -115,7 +114,7 @@ class SpecialTokens:
         return tokens
 
     @property
-    def special_tokens_map_extended(self) -> dict[str, AddedToken | list[AddedToken]]:
+    def special_tokens_map_extended(self) -> dict[str, Any]:
         """As `special_tokens_map`, with AddedToken objects."""
         tokens: dict[str, Any] = {name: token for name, token in self._slots.items() if token is not None}
         if self._additional:
@@ -138,7 +137,7 @@ class SpecialTokens:
         """The ids of all special tokens."""
         return self.convert_tokens_to_ids(self.all_special_tokens)
 
-    def add_tokens(self, new_tokens, special_tokens: bool = False) -> int:
+    def add_tokens(self, new_tokens: Token | Iterable[Token], special_tokens: bool = False) -> int:
         """Adds tokens that are kept whole in every text.
 
         Args:
@@ -152,8 +151,8 @@ class SpecialTokens:
         """
         if not new_tokens:
             return 0
-        tokens = new_tokens if isinstance(new_tokens, (list, tuple)) else [new_tokens]
-        return self._add_tokens(list(tokens), special_tokens=special_tokens)
+        tokens = [new_tokens] if isinstance(new_tokens, Token) else list(new_tokens)
+        return self._add_tokens(tokens, special_tokens=special_tokens)
 
     def add_special_tokens(
         self, special_tokens_dict: dict, replace_additional_special_tokens: bool = True
@@ -170,7 +169,7 @@ class SpecialTokens:
         Raises:
             AssertionError: for a name that is no slot.
         """
-        added: list[AddedToken] = []
+        added: list[Token] = []
         for name, value in special_tokens_dict.items():
             if name not in self.SPECIAL_TOKENS_ATTRIBUTES:
                 raise AssertionError(
@@ -184,9 +183,8 @@ class SpecialTokens:
                 self._additional = [*kept, *(token for token in new if token.content not in present)]
                 added += new
             else:
-                token = special_token(value)
-                self._slots[name] = token
-                added.append(token)
+                self._slots[name] = special_token(value)
+                added.append(special_token(value))
         return self.add_tokens(added, special_tokens=True)
 
     def sanitize_special_tokens(self) -> int:

@@ -6,9 +6,12 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+from typing import Any
+
+from .contract import Path
 
 
-def read_json(path) -> dict:
+def read_json(path: Path) -> dict[str, Any]:
     """The object a JSON file holds.
 
     Raises:
@@ -23,7 +26,7 @@ def read_json(path) -> dict:
         ) from error
 
 
-def read_tokenizer_json(path) -> dict:
+def read_tokenizer_json(path: Path) -> dict[str, Any]:
     """The content of a tokenizer.json with a WordPiece model.
 
     Raises:
@@ -40,7 +43,7 @@ def read_tokenizer_json(path) -> dict:
     return content
 
 
-def read_vocabulary(path) -> dict[str, int]:
+def read_vocabulary(path: Path) -> dict[str, int]:
     """Token -> id from vocab.txt, where the id is the line number, or from tokenizer.json.
 
     A token that stands on several lines has the last one's id, as in v4.34.
@@ -51,7 +54,9 @@ def read_vocabulary(path) -> dict[str, int]:
         return {line.rstrip("\n"): index for index, line in enumerate(file)}
 
 
-def write_vocabulary(vocabulary: dict[str, int], save_directory, filename_prefix: str | None = None) -> str:
+def write_vocabulary(
+    vocabulary: dict[str, int], save_directory: Path, filename_prefix: str | None = None
+) -> str:
     """Writes vocab.txt, tokens in the order of their ids; returns its path.
 
     Args:
