@@ -185,7 +185,8 @@ def compare(recording: str, speed: str, results: dict[Any, tuple[Any, Any]]) -> 
     differences = listed(recording, speed)
     wrong = {case: pair for case, pair in results.items() if not equal(*pair)}
     unlisted = {case: pair for case, pair in wrong.items() if str(case) not in differences}
-    stale = [case for case in results if str(case) in differences and case not in wrong]
+    sure = {case for case, entry in differences.items() if "varies" not in entry}
+    stale = [case for case in results if str(case) in sure and case not in wrong]
     message = [
         f"{case}: ours {short(ours)}\n   recorded {short(old)}" for case, (ours, old) in unlisted.items()
     ]

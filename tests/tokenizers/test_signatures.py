@@ -55,6 +55,6 @@ def test_a_fast_class_names_its_slow_one(role):
 
 def test_every_difference_says_why():
     for entry in DIFFERENCES:
-        assert set(entry) == {"recording", "classes", "cases", "recorded", "here", "reason"}
+        assert set(entry) - {"varies"} == {"recording", "classes", "cases", "recorded", "here", "reason"}
         assert entry["cases"]
         assert entry["reason"]
