@@ -13,6 +13,7 @@ import pytest
 from dpr_tf.weights import names
 from dpr_tf.weights.arrays import numpy_dtype
 
+DEFAULTS = {"hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 3072}  # BERT's
 HEADS = {"ctx": "ctx_encoder", "question": "question_encoder", "reader": "reader"}
 
 
@@ -36,7 +37,7 @@ class Variable:
 
 def read_config(path: Path, **changes) -> SimpleNamespace:
     folder = path if path.is_dir() else path.parent
-    return SimpleNamespace(**{**json.loads((folder / "config.json").read_text()), **changes})
+    return SimpleNamespace(**{**DEFAULTS, **json.loads((folder / "config.json").read_text()), **changes})
 
 
 def make_variables(config: SimpleNamespace, head: str, dtype: str = "float32") -> dict[str, Variable]:

@@ -1,5 +1,6 @@
-"""The safetensors format: reading, every check of the header, and writing as the format's own library does."""
+"""The safetensors format: reading, every check of the header, and writing as the library does."""
 
+import contextlib
 import json
 import random
 
@@ -150,7 +151,5 @@ def test_random_changes_end_in_arrays_or_in_the_one_error(recorded, read):
         changed = bytearray(data)
         for _ in range(draw.randrange(1, 4)):
             changed[draw.randrange(5000)] = draw.randrange(256)
-        try:
+        with contextlib.suppress(CheckpointError):
             read(bytes(changed))
-        except CheckpointError:
-            pass
