@@ -1,1 +1,1 @@
-"""Stages of `tools/train_sample.py`, which makes the checkpoints of the bundled sample. Not part of the package."""
+"""The stages of `tools/train_sample.py`, which makes the checkpoints of the bundled sample."""

@@ -17,7 +17,7 @@ TOKENIZERS = {
 
 
 def export(model, vocabulary: Path, folder: Path) -> None:
-    """Writes config.json, model.safetensors, vocab.txt and tokenizer_config.json of a dpr_tf model to `folder`."""
+    """Writes config.json, model.safetensors, vocab.txt and tokenizer_config.json of a model to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     model.config.save_pretrained(folder)
     arrays = convert.to_torch(model.variables_by_path, names.rows(model.config, model.head))
@@ -35,5 +35,7 @@ def _half(array) -> np.ndarray:
     values = array.read()
     largest = float(np.abs(values).max())
     if largest > np.finfo(np.float16).max:
-        raise ValueError(f"a weight of {largest} does not fit float16; train with weight decay or export float32.")
+        raise ValueError(
+            f"a weight of {largest} does not fit float16; train with weight decay or export float32."
+        )
     return values.astype(np.float16)

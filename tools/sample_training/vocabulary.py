@@ -19,7 +19,7 @@ def make_vocabulary(texts: Iterable[str], size: int, path: Path) -> None:
         texts,
         vocab_size=size,
         min_frequency=5,
-        # Rarer characters (Chinese, phonetic signs) become [UNK]: they would cost a row each and teach nothing.
+        # Rarer characters (Chinese, phonetic signs) become [UNK]: a row each would teach nothing.
         limit_alphabet=90,
         special_tokens=SPECIAL_TOKENS,
         show_progress=False,
