@@ -7,7 +7,6 @@ its parent's `build`. This module knows no files, no text and no checkpoint name
 from __future__ import annotations
 
 import contextlib
-import contextvars
 import math
 
 import keras
@@ -17,29 +16,9 @@ from keras import ops
 from dpr_tf.config import DPRConfig
 from dpr_tf.models.activations import FUNCTIONS
 
-_SKIP = contextvars.ContextVar("skip_initialisation", default=False)
-
-
-@contextlib.contextmanager
-def skip_initialisation():
-    """Weights made inside are zeros instead of random numbers: a checkpoint is about to overwrite them."""
-    token = _SKIP.set(True)
-    try:
-        yield
-    finally:
-        _SKIP.reset(token)
-
-
-class WeightInitializer(keras.initializers.TruncatedNormal):
-    """BERT's truncated normal of standard deviation `initializer_range`; zeros under `skip_initialisation`."""
-
-    def __call__(self, shape, dtype=None):
-        return ops.zeros(shape, dtype) if _SKIP.get() else super().__call__(shape, dtype)
-
-
-def weight_initializer(config: DPRConfig) -> WeightInitializer:
-    """A fresh initializer: sharing one among variables would give equal values for equal shapes."""
-    return WeightInitializer(stddev=config.initializer_range)
+def weight_initializer(config: DPRConfig) -> keras.initializers.Initializer:
+    """BERT's truncated normal. A fresh one for each layer: a shared one would give equal values for equal shapes."""
+    return keras.initializers.TruncatedNormal(stddev=config.initializer_range)
 
 
 class DrawnSeed(keras.random.SeedGenerator):

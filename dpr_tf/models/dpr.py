@@ -95,7 +95,7 @@ class DPRModel(PretrainedModel):
         **kwargs: of keras.Model: `name`, `dtype` (a precision policy such as "mixed_bfloat16"), `trainable`.
 
     Raises:
-        ValueError: if `config` is not a DPRConfig.
+        ValueError: if `config` is not a DPRConfig, or its fields make no sense.
     """
 
     config_class = DPRConfig
@@ -112,6 +112,7 @@ class DPRModel(PretrainedModel):
                 f"{type(self).__name__}(config) takes a DPRConfig, got {type(config).__name__}. To load a checkpoint, "
                 f"use {type(self).__name__}.from_pretrained(name_or_path)."
             )
+        config.validate()
         super().__init__(*args, **kwargs)
         self.config = config
         setattr(self, self.body_name, self.make_body(config))

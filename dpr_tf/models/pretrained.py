@@ -5,18 +5,20 @@ Joins models and weights: names and files come from `dpr_tf.weights`, where to f
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import keras
+from keras.src.backend.common import global_state  # no public way to make variables without values
 
 from dpr_tf import hub
 from dpr_tf.config import DPRConfig
 from dpr_tf.models import sources
-from dpr_tf.models.bert import skip_initialisation, weight_initializer
 from dpr_tf.weights import convert, files, names
 
 logger = logging.getLogger(__name__)
@@ -71,16 +73,17 @@ class PretrainedModel(keras.Model):
         checkpoint = files.read_checkpoint(path)
         model_kwargs = {name: kwargs.pop(name) for name in ("name", "trainable") if name in kwargs}
         config = sources.configuration(config, pretrained_model_name_or_path, checkpoint, hub_arguments, kwargs)
-        with skip_initialisation():
+        with _without_values():
             model = cls(config, *model_args, dtype=dtype, **model_kwargs)
-        report = convert.load_into(
-            model.variables_by_path,
-            names.rows(config, cls.head),
-            checkpoint,
-            ignore_mismatched_sizes=ignore_mismatched_sizes,
-            may_initialise=sources.asked_by(kwargs),
-        )
-        model._finish_loading(report)
+        with _values_for(model) as slots:
+            report = convert.load_into(
+                slots,
+                names.rows(config, cls.head),
+                checkpoint,
+                ignore_mismatched_sizes=ignore_mismatched_sizes,
+                may_initialise=sources.asked_by(kwargs),
+            )
+        _log_initialised(model, report)
         return (model, report.loading_info()) if output_loading_info else model
 
     @classmethod
@@ -115,15 +118,16 @@ class PretrainedModel(keras.Model):
         checkpoint = files.read_checkpoint(path)
         model_kwargs = {name: kwargs.pop(name) for name in ("name", "trainable") if name in kwargs}
         config = sources.configuration(config, pretrained_model_name_or_path, checkpoint, hub_arguments, kwargs)
-        with skip_initialisation():
+        with _without_values():
             model = cls(config, dtype=dtype, **model_kwargs)
-        report = convert.load_bert(
-            model.variables_by_path,
-            names.rows(config, cls.head),
-            checkpoint,
-            ignore_mismatched_sizes=ignore_mismatched_sizes,
-        )
-        model._finish_loading(report)
+        with _values_for(model) as slots:
+            report = convert.load_bert(
+                slots,
+                names.rows(config, cls.head),
+                checkpoint,
+                ignore_mismatched_sizes=ignore_mismatched_sizes,
+            )
+        _log_initialised(model, report)
         info = {**report.loading_info(), "initialised": list(report.initialised)}
         return (model, info) if output_loading_info else model
 
@@ -220,17 +224,46 @@ class PretrainedModel(keras.Model):
         """The weights by their path without the model's own name, e.g. "ctx_encoder/encode_proj/kernel"."""
         return {weight.path.split("/", 1)[1]: weight for weight in self.weights}
 
-    def _finish_loading(self, report: convert.LoadReport) -> None:
-        """Initialises what the checkpoint did not have and says so."""
-        variables = self.variables_by_path
-        for path in report.initialised:
-            variable = variables[path]
-            if path.endswith(("/kernel", "/embeddings")):
-                variable.assign(weight_initializer(self.config)(variable.shape, variable.dtype))
-        if report.initialised:
-            logger.warning(
-                "%s: these weights are not in %s and start fresh, train them before use: %s",
-                type(self).__name__,
-                report.source,
-                ", ".join(report.initialised),
-            )
+
+class _Slot:
+    """A variable that has a shape and a dtype but no value yet; the first `assign` gives it one.
+
+    Giving it its first value, instead of overwriting another, saves the other's memory and the time to compute it.
+    """
+
+    def __init__(self, variable: keras.Variable) -> None:
+        self.variable, self.shape, self.dtype = variable, variable.shape, variable.dtype
+
+    def assign(self, array: Any) -> None:
+        """Makes the variable with this value."""
+        self.variable._initializer = lambda shape, dtype=None: keras.ops.convert_to_tensor(array, dtype=dtype)
+        self.variable._deferred_initialize()
+
+
+def _without_values() -> keras.StatelessScope:
+    """Variables made inside get no values: Keras leaves that for later."""
+    return keras.StatelessScope(initialize_variables=False)
+
+
+@contextlib.contextmanager
+def _values_for(model: PretrainedModel) -> Iterator[dict[str, _Slot]]:
+    """Gives the variables of a new model by path; those not assigned inside get their initial values at the end."""
+    mine = {id(variable) for variable in model.variables}
+    waiting = global_state.get_global_attribute("uninitialized_variables", [])
+    # Off Keras's list of variables to initialise: some have a value by then, and a failed load must leave nothing there.
+    global_state.set_global_attribute("uninitialized_variables", [v for v in waiting if id(v) not in mine])
+    slots = {path: _Slot(variable) for path, variable in model.variables_by_path.items()}
+    yield slots
+    for variable in model.variables:
+        if variable._value is None:
+            variable._deferred_initialize()
+
+
+def _log_initialised(model: PretrainedModel, report: convert.LoadReport) -> None:
+    if report.initialised:
+        logger.warning(
+            "%s: these weights are not in %s and start fresh, train them before use: %s",
+            type(model).__name__,
+            report.source,
+            ", ".join(report.initialised),
+        )

@@ -10,7 +10,6 @@ from keras import ops
 
 from dpr_tf import DPRConfig, TFDPRContextEncoder, TFDPRQuestionEncoder, TFDPRReader
 from dpr_tf.models import bert
-from dpr_tf.models.bert import skip_initialisation
 from dpr_tf.weights import names
 
 pytestmark = pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="TensorFlow is the backend trained on")
@@ -79,13 +78,6 @@ def test_equal_shapes_do_not_get_equal_weights():
     paths = TFDPRContextEncoder(tiny()).variables_by_path
     kernels = [ops.convert_to_numpy(v) for path, v in paths.items() if path.endswith("attention/query/kernel")]
     assert np.abs(kernels[0] - kernels[1]).max() > 0.01
-
-
-def test_skip_initialisation_makes_zeros_and_ends():
-    with skip_initialisation():
-        skipped = TFDPRContextEncoder(tiny())
-    assert all(not ops.any(v) for path, v in skipped.variables_by_path.items() if path.endswith("kernel"))
-    assert all(ops.any(v) for p, v in TFDPRContextEncoder(tiny()).variables_by_path.items() if p.endswith("kernel"))
 
 
 def test_attributes_of_the_reference(model):
