@@ -226,8 +226,7 @@ class Folder(SpecialTokens):
         return config
 
     def _saved_special_tokens(self, *, with_type: bool = False) -> dict[str, Any]:
-        """Slot names and tokens: text for plain tokens, else their properties (typed, in
-        tokenizer_config.json)."""
+        """Slot names and tokens: text for plain tokens, else properties (typed in the config)."""
         saved: dict[str, Any] = {}
         for name, token in self.special_tokens_map_extended.items():
             if name == "additional_special_tokens":

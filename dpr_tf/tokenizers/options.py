@@ -65,8 +65,7 @@ class SettledOptions(CallOptions):
 
 
 def settle(tokenizer: Rows, options: CallOptions, legacy: dict[str, Any]) -> SettledOptions:
-    """Resolves padding, truncation and max_length into one of PADDINGS, one of TRUNCATIONS and a number or
-    None.
+    """Resolves padding, truncation and max_length, which depend on each other and on the tokenizer.
 
     Args:
         tokenizer: its `model_max_length` stands in for a missing `max_length`, its pad token is needed to
@@ -130,8 +129,7 @@ def _truncation_name(truncation: bool | str | None) -> str:
 def _lengths_of_model(
     tokenizer: Rows, padding: str, truncation: str, verbose: bool
 ) -> tuple[str, str, int | None]:
-    """Without a max_length the model's limit counts; without that limit either, padding and cutting to it are
-    off."""
+    """Without a max_length the model's limit counts; without either, nothing is padded or cut to it."""
     wanted = [f"padding={padding!r}"] * (padding == "max_length")
     wanted += [f"truncation={truncation!r}"] * (truncation != "do_not_truncate")
     if not wanted:

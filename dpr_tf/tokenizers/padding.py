@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 def pad(tokenizer: Rows, encoded_inputs: Any, options: CallOptions) -> BatchEncoding:
-    """Pads one row, a batch, or a list of rows to one length. See `TokenizerBase.pad`."""
+    """Pads one row, a batch, or a list of rows to one length. See `Rows.pad`."""
     columns = _columns(encoded_inputs)
     main = tokenizer.model_input_names[0]
     if main not in columns:
@@ -34,7 +34,7 @@ def pad(tokenizer: Rows, encoded_inputs: Any, options: CallOptions) -> BatchEnco
     options = settle(tokenizer, options, {})
     return_tensors = tensor_type if options.return_tensors is None else options.return_tensors
     if rows and not isinstance(rows[0], (list, tuple)):
-        return BatchEncoding(pad_row(tokenizer, columns, options), tensor_type=return_tensors)
+        return BatchEncoding(pad_row(tokenizer, dict(columns), options), tensor_type=return_tensors)
     _check_same_length(columns, len(rows))
     if options.padding == "longest":
         options = options.replace(padding="max_length", max_length=max(len(row) for row in rows))
@@ -87,8 +87,7 @@ def _array_kind(value: Any) -> str | None:
 
 
 def to_lists(value: Any) -> Any:
-    """Nested Python lists of nested sequences or NumPy, TensorFlow or PyTorch arrays; other values as they
-    are."""
+    """Nested lists for NumPy, TensorFlow and PyTorch arrays, alone or in lists; other values as they are."""
     if hasattr(value, "tolist"):
         return value.tolist()
     if hasattr(value, "numpy"):

@@ -1,5 +1,4 @@
-"""The slow tokenizers: BERT's original rules in Python, for those who need v4.34's results of these
-classes."""
+"""The slow tokenizers: BERT's original rules in Python, as v4.34's slow classes have them."""
 
 from __future__ import annotations
 
@@ -38,7 +37,7 @@ class BertTokenizer(TokenizerBase):
             `clean_up_tokenization_spaces`.
 
     Raises:
-        ValueError: if the vocabulary file does not exist.
+        FileNotFoundError: if the vocabulary file does not exist.
     """
 
     def __init__(
@@ -169,8 +168,7 @@ class BertTokenizer(TokenizerBase):
         return self.unk_token_id if index is None and token != self.unk_token else index
 
     def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
-        """The token of an id, or the tokens of a list of ids; the unknown token for ids outside the
-        vocabulary."""
+        """The token of an id, or of each of a list; the unknown token for ids outside the vocabulary."""
         if isinstance(ids, int):
             added = self._added.get(ids)
             return self._tokens.get(ids, self.unk_token) if added is None else added.content
@@ -311,8 +309,7 @@ class BertTokenizer(TokenizerBase):
         return self._cleaned((" " if spaces_between_special_tokens else "").join(parts), clean_up)
 
     def _tokens_apart(self) -> set[str]:
-        """Added tokens that are no word pieces: plain ones, and additional special ones beyond the
-        vocabulary."""
+        """Added tokens that are no word pieces: plain ones, and special ones beyond the vocabulary."""
         plain = self._added_ids.keys() - set(self.all_special_tokens)
         return plain | {token for token in self.additional_special_tokens if token not in self._vocab}
 

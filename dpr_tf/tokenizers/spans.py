@@ -89,8 +89,7 @@ def best_spans(
 
 
 def _scores(start: np.ndarray, end: np.ndarray, width: int) -> np.ndarray:
-    """Scores [width, tokens] of spans by length - 1 and start; -inf where the end is beyond the last
-    token."""
+    """Scores [width, tokens] of spans by length - 1 and start; -inf where a span would leave the text."""
     padding = np.full(width - 1, -np.inf, dtype=np.result_type(end, np.float16))
     padded = np.concatenate([end, padding])
     # row n of the windows is end[n], end[n + 1], ...: a view, no copy

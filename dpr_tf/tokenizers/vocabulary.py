@@ -1,5 +1,4 @@
-"""Reading and writing vocabularies: vocab.txt (one token per line) and tokenizer.json (the Rust
-library's)."""
+"""Reading and writing vocabularies: vocab.txt, one token per line, and the library's tokenizer.json."""
 
 from __future__ import annotations
 

@@ -35,8 +35,7 @@ def _is_punctuation(char: str) -> bool:
 
 @functools.lru_cache(maxsize=65536)
 def _cleaned(char: str, split_cjk: bool) -> str:
-    """What a character becomes before words are split: itself, a space, nothing, or itself in spaces
-    (CJK)."""
+    """What a character becomes before words are split: itself, a space, nothing, or spaced (CJK)."""
     if char in " \t\n\r" or unicodedata.category(char) == "Zs":
         return " "
     if char in "\0\ufffd" or unicodedata.category(char).startswith("C"):
