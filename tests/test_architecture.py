@@ -1,0 +1,183 @@
+"""Who may import whom: the drawing, and a test that the imports in the source agree with it."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(importlib.util.find_spec("dpr_tf").origin).parent
+
+# Module -> what of dpr_tf it may import; of several rows that fit, the first counts. `package.*` is a package
+# and all that is in it.
+DRAWING = {
+    "": set(),  # dpr_tf/__init__.py names its modules in strings: nothing is imported before it is used
+    # Data, records and files: no model, no text.
+    "config": {"hub"},
+    "hub": set(),
+    "outputs": set(),
+    "weights.names": set(),
+    "weights.arrays": set(),
+    "weights.*": {"weights.*"},
+    # Models know neither text nor tokenizers; the layers in bert know no files.
+    "models": set(),
+    "models.activations": set(),
+    "models.inputs": set(),
+    "models.tree": set(),
+    "models.bert": {"config", "models.activations"},
+    "models.sources": {"config", "hub", "weights.*"},
+    "models.pretrained": {"config", "hub", "models.bert", "models.sources", "serving", "weights.*"},
+    "models.dpr": {
+        "config",
+        "outputs",
+        "models.bert",
+        "models.inputs",
+        "models.pretrained",
+        "models.tree",
+        "serving",
+    },
+    "models.torch": {"config", "hub", "outputs", "models.sources", "weights.*"},
+    "serving.*": {"serving.*"},
+    # Tokenizers know no model.
+    "tokenizers.*": {"hub", "tokenizers.*"},
+    # Text to vectors to passages to answers; each takes its model and tokenizer as arguments.
+    "inference": set(),
+    "data.*": {"data.*"},
+    "retrieval.index": set(),  # rows and vectors: it has never heard of text
+    "retrieval.*": {"data.passages", "inference", "retrieval.*"},
+    "reading.*": {"data.passages", "inference", "reading.*", "retrieval.*", "tokenizers.spans"},
+    "evaluation.*": {"evaluation.*"},
+    # What puts them together. Nothing imports cli but `python -m dpr_tf`.
+    "answering": {"data.passages", "models.dpr", "reading.*", "retrieval.*", "tokenizers"},
+    "console": {"answering", "reading.reader"},
+    "demo": {"answering", "console", "data.passages"},
+    "cli": {"", "answering", "console", "data.passages", "demo"},
+    "__main__": {"cli"},
+}
+
+# Third-party package -> the only modules that import it. What stands in no row, as transformers, none imports.
+THIRD_PARTY = {
+    "h5py": ["weights.hdf5"],
+    "huggingface_hub": ["hub"],
+    "jax": ["models.tree"],
+    "keras": ["inference", "models.*", "serving.*"],
+    "ml_dtypes": ["models.torch", "weights.arrays"],
+    "numpy": ["*"],
+    "optree": ["models.tree"],
+    "tensorflow": ["inference", "serving.saved_model"],
+    "tokenizers": ["tokenizers.*"],
+    "torch": ["models.torch", "models.tree"],
+    "tqdm": ["retrieval.embed"],
+}
+
+# Modules that import by a name in a string, which the syntax tree does not show: exports and `return_tensors`.
+BY_STRING = {"", "tokenizers.encoding"}
+
+
+def modules() -> dict[str, str]:
+    """Name inside dpr_tf -> source; a package's `__init__` has the package's name, dpr_tf's own is empty."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        found[".".join(parts).removesuffix("__init__").rstrip(".")] = path.read_text(encoding="utf-8")
+    return found
+
+
+MODULES = modules()
+
+
+def imports(name: str, source: str) -> set[str]:
+    """Full names of the modules that a source imports, in functions too, but for type checkers."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = []
+    is_package = name == "" or any(other.startswith(f"{name}.") for other in MODULES)
+    package = f"dpr_tf.{name}".rstrip(".") if is_package else f"dpr_tf.{name}".rpartition(".")[0]
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+            for alias in (
+                node.names
+            ):  # `from dpr_tf import hub` imports hub; `from dpr_tf import __version__` does not
+                submodule = f"{base}.{alias.name}"
+                found.add(submodule if submodule.removeprefix("dpr_tf.") in MODULES else base)
+    return found
+
+
+def fits(name: str, pattern: str) -> bool:
+    """Whether a module is `pattern`, or where that ends in `.*` the package itself or inside it."""
+    inside = pattern.removesuffix("*")
+    return name == pattern or (inside != pattern and f"{name}.".startswith(inside))
+
+
+def offences(name: str, source: str) -> list[str]:
+    """What a module imports although the drawing does not let it."""
+    rows = [pattern for pattern in DRAWING if fits(name, pattern)]
+    if not rows:
+        return [f"{name or 'dpr_tf'} is not in the drawing"]
+    found = []
+    for target in sorted(imports(name, source)):
+        top, _, inner = target.partition(".")
+        if top == "dpr_tf":
+            allowed = DRAWING[rows[0]]
+        elif top in sys.stdlib_module_names:
+            continue
+        else:
+            allowed, inner = THIRD_PARTY.get(top, set()), name
+        if not any(fits(inner, pattern) for pattern in allowed):
+            found.append(f"{name or 'dpr_tf'} imports {target}")
+    if name not in BY_STRING and ("import_module(" in source or "__import__(" in source):
+        found.append(f"{name} imports by a name in a string")
+    return found
+
+
+@pytest.mark.parametrize("name", MODULES, ids=lambda name: name or "dpr_tf")
+def test_module_imports_only_what_the_drawing_lets_it(name):
+    assert offences(name, MODULES[name]) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "offence"),
+    [
+        ("models.new", "import numpy", "models.new is not in the drawing"),
+        ("new", "", "new is not in the drawing"),
+        ("weights.convert", "from dpr_tf.models import bert", "weights.convert imports dpr_tf.models.bert"),
+        ("weights.convert", "from ..models.bert import Bert", "weights.convert imports dpr_tf.models.bert"),
+        ("weights", "from .. import config", "weights imports dpr_tf.config"),
+        ("weights.names", "from dpr_tf.weights import files", "weights.names imports dpr_tf.weights.files"),
+        ("models.bert", "import dpr_tf.hub", "models.bert imports dpr_tf.hub"),
+        ("models.bert", "from dpr_tf import TFDPRReader", "models.bert imports dpr_tf"),
+        ("models.bert", "def build():\n    import torch.nn", "models.bert imports torch.nn"),
+        ("retrieval.index", "from dpr_tf.data import Passage", "retrieval.index imports dpr_tf.data"),
+        ("tokenizers.fast", "import transformers", "tokenizers.fast imports transformers"),
+        ("hub", "importlib.import_module('torch')", "hub imports by a name in a string"),
+    ],
+)
+def test_drawing_refuses(name, source, offence):
+    assert offences(name, source) == [offence]
+
+
+def test_drawing_has_no_row_for_nothing():
+    idle = [pattern for pattern in DRAWING if not any(fits(name, pattern) for name in MODULES)]
+    assert idle == []
+    imported = {target for name, source in MODULES.items() for target in imports(name, source)}
+    assert sorted(set(THIRD_PARTY) - {target.partition(".")[0] for target in imported}) == []
+
+
+def test_third_party_packages_are_declared():
+    try:
+        declared = importlib.metadata.requires("dpr_tf")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("dpr_tf runs from its source folder; its requirements are known once it is installed")
+    names = {re.match(r"[\w.-]+", line)[0] for line in declared if "extra ==" not in line}
+    # Keras brings optree, and has loaded torch or JAX before models.tree imports them; models.torch is an extra.
+    assert set(THIRD_PARTY) - names == {"jax", "optree", "torch"}
