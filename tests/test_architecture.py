@@ -60,7 +60,7 @@ DRAWING = {
     "__main__": {"cli"},
 }
 
-# Third-party package -> the only modules that import it. What stands in no row, as transformers, none imports.
+# Third-party package -> the only modules that import it. What has no row, as transformers, none imports.
 THIRD_PARTY = {
     "h5py": ["weights.hdf5"],
     "huggingface_hub": ["hub"],
@@ -75,7 +75,7 @@ THIRD_PARTY = {
     "tqdm": ["retrieval.embed"],
 }
 
-# Modules that import by a name in a string, which the syntax tree does not show: exports and `return_tensors`.
+# Modules that import by a name in a string, which the syntax tree does not show: exports, `return_tensors`.
 BY_STRING = {"", "tokenizers.encoding"}
 
 
@@ -179,5 +179,5 @@ def test_third_party_packages_are_declared():
     except importlib.metadata.PackageNotFoundError:
         pytest.skip("dpr_tf runs from its source folder; its requirements are known once it is installed")
     names = {re.match(r"[\w.-]+", line)[0] for line in declared if "extra ==" not in line}
-    # Keras brings optree, and has loaded torch or JAX before models.tree imports them; models.torch is an extra.
+    # Keras brings optree, and has loaded torch or JAX before models.tree does; models.torch needs an extra.
     assert set(THIRD_PARTY) - names == {"jax", "optree", "torch"}

@@ -50,8 +50,8 @@ def test_import_loads_no_framework(statement):
 
 
 def test_import_takes_under_a_tenth_of_a_second():
-    # Measured inside: the interpreter's own start is not the package's.
-    program = "import time; start = time.perf_counter(); import dpr_tf; print(time.perf_counter() - start)"
+    # Of processor time, measured inside: neither other programs nor the interpreter's own start count.
+    program = "import time; s = time.process_time(); import dpr_tf; print(time.process_time() - s)"
     assert min(float(run(program).stdout) for _ in range(5)) < 0.1
 
 
