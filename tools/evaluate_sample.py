@@ -2,8 +2,9 @@
 
     python tools/evaluate_sample.py [--folder dpr_tf/sample] [--k 20]
 
-The folder holds passages.tsv, questions.tsv and the checkpoints context_encoder/, question_encoder/, reader/.
-Its figures stand in the sample's README and, a little lower, as thresholds in tests/end_to_end/test_demo.py.
+The folder holds passages.tsv, questions.tsv, questions.gold.tsv (row of a question, id of its passage) and
+the checkpoints context_encoder/, question_encoder/, reader/. The figures stand in the sample's README and, a
+little lower, as thresholds in tests/end_to_end/test_demo.py.
 """
 
 from __future__ import annotations
@@ -28,19 +29,28 @@ def main() -> None:
     options = parser.parse_args()
     passages = list(read_passages(options.folder / "passages.tsv"))
     questions = list(read_questions(options.folder / "questions.tsv"))
+    rows = (options.folder / "questions.gold.tsv").read_text(encoding="utf-8").splitlines()
+    gold = [row.split("\t")[1] for row in rows]
     system = QuestionAnswering.from_pretrained(passages, [str(options.folder)])
     answers = [question.answers for question in questions]
     retrieved = system.retriever.retrieve([question.text for question in questions], max(*KS, options.k))
     texts = [[scored.passage.text for scored in some] for some in retrieved]
-    predictions = [
-        next((answer.text for answer in system.reader.answer(question.text, some[: options.k])), "")
-        for question, some in zip(questions, retrieved, strict=True)
+    found = [
+        system.reader.answer(q.text, some[: options.k]) for q, some in zip(questions, retrieved, strict=True)
     ]
-    scores = score_answers(predictions, answers)
+    scores = score_answers([best[0].text if best else "" for best in found], answers)
     print(f"{len(questions)} questions, {len(passages)} passages, {options.k} read\n")
     print("| measure | share of questions |\n|---|---|")
     for k, share in top_k_accuracy(texts, answers, KS).items():
-        print(f"| top-{k} retrieval accuracy | {share:.1%} |")
+        print(f"| an answer in the first {k} passages | {share:.1%} |")
+    for k in KS:
+        hits = [
+            any(s.passage.id == wanted for s in some[:k])
+            for some, wanted in zip(retrieved, gold, strict=True)
+        ]
+        print(f"| the question's own passage in the first {k} | {sum(hits) / len(hits):.1%} |")
+    chosen = [bool(best) and best[0].passage.id == wanted for best, wanted in zip(found, gold, strict=True)]
+    print(f"| answer taken from the question's own passage | {sum(chosen) / len(chosen):.1%} |")
     print(f"| exact match | {scores.exact_match:.1%} |")
     print(f"| F1 | {scores.f1:.1%} |")
 
