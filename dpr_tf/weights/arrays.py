@@ -94,7 +94,7 @@ def read_block(path: Path, offset: int, count: int, dtype: np.dtype) -> np.ndarr
     block = np.empty(count, dtype)
     with open(path, "rb") as file:
         file.seek(offset)
-        got = file.readinto(block.view(np.uint8)) if block.nbytes else 0
+        got = file.readinto(block.view(np.uint8).data) if block.nbytes else 0
     if got != block.nbytes:
         raise CheckpointError(
             f"{path}: {block.nbytes} bytes expected at {offset}, {got} found: the file is cut off"

@@ -162,7 +162,8 @@ def _in_bert(part: str) -> bool:
 
 def _plan(rows: list[Row], checkpoint: Checkpoint, roles: Collection[str], only_bert: bool = False) -> _Plan:
     """Finds each row's key; `only_bert` leaves out what is not inside BERT."""
-    plan, mine = _Plan(), {}
+    plan = _Plan()
+    mine: dict[str, str] = {}
     for key, name in names.recognise(checkpoint, checkpoint.format).items():
         why = _why_ignored(name, roles, only_bert)
         if why:
@@ -177,11 +178,11 @@ def _plan(rows: list[Row], checkpoint: Checkpoint, roles: Collection[str], only_
             mine[name.part] = key
             plan.dialect = plan.dialect or name.dialect
     for row in rows:
-        key = mine.pop(names.row_part(row, checkpoint.format), None)
-        if key is None:
-            plan.missing.append(row)
+        part = names.row_part(row, checkpoint.format)
+        if part in mine:
+            plan.pairs.append((row, mine.pop(part)))
         else:
-            plan.pairs.append((row, key))
+            plan.missing.append(row)
     plan.unexpected += mine.values()
     return plan
 

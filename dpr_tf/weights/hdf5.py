@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 HDF5_START = b"\x89HDF\r\n\x1a\n"
 # What loaders compare to tell this layout from older ones.
 LAYOUT_VERSION = "2.14.0"
+MOST_ITEMS, DEEPEST = 100_000, 30  # groups and datasets in a file; slashes in a name
 LARGEST_LIST = 4000  # names; HDF5 refuses attributes of 64 KiB, longer lists are split into name0, name1, ...
 
 
@@ -98,38 +99,50 @@ def _write_names(group: h5py.Group, attribute: str, names: list[str]) -> None:
         group.attrs[f"{attribute}{i}"] = names[start : start + LARGEST_LIST]
 
 
-def _read_names(group: h5py.Group, attribute: str) -> list[str] | None:
-    if attribute in group.attrs:
-        parts = [group.attrs[attribute]]
-    else:
-        parts = []
-        while f"{attribute}{len(parts)}" in group.attrs:
-            parts.append(group.attrs[f"{attribute}{len(parts)}"])
-        if not parts:
-            return None
-    return [_text(name) for part in parts for name in part]
-
-
-def _text(name: Any) -> str:
-    return name.decode() if isinstance(name, bytes) else str(name)
-
-
 def _places(path: Path, file: h5py.File) -> dict[str, str]:
-    """{weight name: path of its dataset in the file}."""
-    layers = _read_names(file, "layer_names")
-    if layers is None:
+    """{weight name: path of its dataset in the file}.
+
+    The lists of names are only looked for, not read: the datasets lie under the same names, and in a
+    damaged file HDF5 may search for a list's texts without end.
+    """
+    if not _has_list(file, "layer_names"):
         raise CheckpointError(
             f"{path}: an HDF5 file, but not of Keras weights: no attribute layer_names. A file that Keras 3 "
             "wrote (.weights.h5) is read with model.load_weights"
         )
-    places = {}
-    for layer in layers:
-        names = _read_names(file[layer], "weight_names")
-        if names is None:
-            places[layer] = layer
-        else:
-            places |= {name: f"{layer}/{name}" for name in names}
-    return places
+    whole = {name for name in file if _has_list(_inside(path, file, name), "weight_names")}
+    datasets = _datasets(path, file)
+    return {name.partition("/")[2] if name.split("/", 1)[0] in whole else name: name for name in datasets}
+
+
+def _datasets(path: Path, file: h5py.File) -> list[str]:
+    """The paths of all datasets."""
+    import h5py
+
+    found, waiting, seen = [], list(file), 0
+    while waiting:
+        name = waiting.pop()
+        item = _inside(path, file, name)
+        seen += 1
+        if seen > MOST_ITEMS or name.count("/") > DEEPEST:
+            raise CheckpointError(f"{path}: refused: groups without end at {name[:200]}")
+        if isinstance(item, h5py.Dataset):
+            found.append(name)
+        elif isinstance(item, h5py.Group):
+            waiting += [f"{name}/{child}" for child in item]
+    return sorted(found)
+
+
+def _inside(path: Path, file: h5py.File, name: str) -> h5py.Group | h5py.Dataset:
+    import h5py
+
+    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+        raise CheckpointError(f"{path}: refused: {name} is a link to another place")
+    return file[name]
+
+
+def _has_list(group: h5py.Group, attribute: str) -> bool:
+    return any(name.rstrip("0123456789") == attribute for name in group.attrs)
 
 
 def _lazy(path: Path, file: h5py.File, place: str) -> LazyArray:
@@ -137,7 +150,7 @@ def _lazy(path: Path, file: h5py.File, place: str) -> LazyArray:
     dtype = dataset.dtype
     if dtype.kind not in "fiub":
         raise CheckpointError(f"{path}: {place}: numbers expected, found {dtype}")
-    if dataset.file.filename != file.filename or dataset.external or dataset.is_virtual:
+    if dataset.external or dataset.is_virtual:
         raise CheckpointError(f"{path}: refused: {place} lies in another file")
     stored = dataset.id.get_storage_size()
     if stored != dataset.nbytes:

@@ -12,7 +12,7 @@ import pickletools
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from dpr_tf.weights.arrays import CheckpointError
 
@@ -152,7 +152,7 @@ class _Machine:
 
     def run(self, file: _Bounded) -> Any:
         try:
-            for opcode, argument, _ in pickletools.genops(file):
+            for opcode, argument, _ in pickletools.genops(cast(BinaryIO, file)):
                 if opcode.name == "STOP":
                     return self._pop()
                 step = _STEPS.get(opcode.name)
@@ -324,7 +324,7 @@ def _nothing(*_: Any) -> None:
     return None
 
 
-_STEPS: dict[str, Callable[[_Machine, Any], None]] = {
+_STEPS: dict[str, Callable[[_Machine, Any], Any]] = {
     **dict.fromkeys(("PROTO", "FRAME"), _nothing),
     "MARK": lambda machine, _: machine._stack.append(_MARK),
     "POP": lambda machine, _: machine._stack.pop(),
