@@ -29,6 +29,8 @@ _EXPORTS = {
         "DPRReaderTokenizerFast",
         "DPRSpanPrediction",
     ),
+    "dpr_tf.data.passages": ("Passage", "read_passages"),
+    "dpr_tf.answering": ("QuestionAnswering", "sample_folder"),
 }
 _MODULE_OF = {name: module for module, names in _EXPORTS.items() for name in names}
 
