@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from dpr_tf import hub
 from dpr_tf.config import CONFIG_NAME, DPRConfig
-from dpr_tf.weights import remedies
+from dpr_tf.weights import files, remedies
 from dpr_tf.weights.arrays import Checkpoint
 
 
@@ -36,7 +35,7 @@ def find_weights(
     found = hub.require_file(name_or_path, candidates, **hub_arguments)
     if found.suffix == ".json" and not path.is_dir():
         # Shards land in the cache beside their index.
-        for name in sorted(set(json.loads(found.read_text(encoding="utf-8")).get("weight_map", {}).values())):
+        for name in files.shard_names(found):
             hub.require_file(name_or_path, (name,), **hub_arguments)
     return found
 
