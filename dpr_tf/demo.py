@@ -13,7 +13,16 @@ from dpr_tf.data.passages import read_passages
 if TYPE_CHECKING:
     from dpr_tf.answering import QuestionAnswering
 
-QUESTIONS = ("Who painted the Mona Lisa?",)
+# Six of the sample's questions, the last two in other words than their passages. The sample's README says how
+# many of all its questions are answered right.
+QUESTIONS = (
+    "Which poet was the father of Ada Lovelace?",
+    "On what date did Hillary and Tenzing reach the summit of Mount Everest?",
+    "Who proposed in 1912 that the continents had once formed a single land?",
+    "How many countries does the Danube touch?",
+    "Which artist designed Japan's best-known print, of a huge breaker at sea?",
+    "Which Italian instrument keeper built the first keyboard that struck its strings with hammers?",
+)
 
 
 def run() -> None:

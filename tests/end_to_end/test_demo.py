@@ -10,7 +10,7 @@ import pytest
 from dpr_tf import demo
 from dpr_tf.answering import QuestionAnswering, sample_folder
 from dpr_tf.data import read_passages, read_questions
-from dpr_tf.evaluation import score_answers, top_k_accuracy
+from dpr_tf.evaluation import exact_match, score_answers, top_k_accuracy
 
 
 def test_the_demo_answers_its_questions_in_time():
@@ -30,6 +30,14 @@ def test_the_demo_answers_its_questions_in_time():
     assert [line[3:] for line in lines if line.startswith("Q  ")] == list(demo.QUESTIONS)
     answers = [line[3:] for line in lines if line.startswith("A  ")]
     assert len(answers) == len(demo.QUESTIONS)
+    wanted = {
+        question.text: question.answers for question in read_questions(sample_folder() / "questions.tsv")
+    }
+    right = [
+        exact_match(answer, wanted[question])
+        for question, answer in zip(demo.QUESTIONS, answers, strict=True)
+    ]
+    assert sum(right) >= 4
     text = " ".join(shown.stdout.split())
     assert all(f"**{answer}**" in text for answer in answers)
     assert shown.stderr.lstrip().startswith("Embedding passages:")  # no messages of TensorFlow
