@@ -67,7 +67,7 @@ def mine_negatives(
 
 
 class Reading:
-    """Batches for the reader: `size` positives, then negative passages for a quarter of the questions.
+    """Batches for the reader: `size` positives, then `size // negative_every` negatives of the first of them.
 
     Texts are cropped around an answer to one random length per batch, `lengths` (from, up to) tokens: short
     texts teach more for the same time. Questions whose answers all have more than `longest_answer` tokens are
@@ -84,6 +84,7 @@ class Reading:
         negatives,
         size,
         lengths,
+        negative_every=4,
         longest_answer=10,
         seed=2,
     ):
@@ -95,7 +96,7 @@ class Reading:
         self.questions, self.question_ids = questions, question_ids
         self.title_ids, self.text_ids = title_ids, text_ids
         self.spans, self.negatives = spans, negatives
-        self.size, self.lengths = size, lengths
+        self.size, self.lengths, self.negative_every = size, lengths, negative_every
         self.random = np.random.default_rng(seed)
 
     def batch(self, rows: np.ndarray):
@@ -103,7 +104,7 @@ class Reading:
         longest = int(self.random.integers(*self.lengths))
         made = [self._positive(row, longest) for row in rows]
         inputs = [ids for ids, _, _ in made] + [
-            self._negative(row, longest) for row in rows[: len(rows) // 4]
+            self._negative(row, longest) for row in rows[: len(rows) // self.negative_every]
         ]
         ids = pad(inputs)
         marks = np.zeros((2, len(rows), ids.shape[1]), np.float32)
