@@ -1,8 +1,9 @@
 """The records that models return: ordered mappings with attribute access.
 
-A record answers `out.pooler_output`, `out["pooler_output"]`, `out[0]`, `out[:2]` and `out.to_tuple()`. Fields that are
-`None` are left out of the mapping, so that `fit`, `predict`, functional models and `export` see tensors only; asking for
-such a field as an attribute gives `None`. This module knows neither TensorFlow nor torch.
+A record answers `out.pooler_output`, `out["pooler_output"]`, `out[0]`, `out[:2]` and `out.to_tuple()`. Fields
+that are `None` are left out of the mapping, so that `fit`, `predict`, functional models and `export` see
+tensors only; asking for such a field as an attribute gives `None`. This module knows neither TensorFlow nor
+torch.
 """
 
 from __future__ import annotations
@@ -34,11 +35,17 @@ class ModelOutput(OrderedDict):
         values = _pairs(args[0]) if len(args) == 1 and not kwargs else None
         if values is None:
             if len(args) > len(self.fields):
-                raise TypeError(f"{name} takes at most {len(self.fields)} values, got {len(args)}: its fields are {self.fields}")
+                raise TypeError(
+                    f"{name} takes at most {len(self.fields)} values, got {len(args)}: "
+                    f"its fields are {self.fields}"
+                )
             values = dict(zip(self.fields, args, strict=False))
             for key, value in kwargs.items():
                 if key not in self.fields:
-                    raise TypeError(f"{name}.__init__() got an unexpected keyword argument {key!r}: its fields are {self.fields}")
+                    raise TypeError(
+                        f"{name}.__init__() got an unexpected keyword argument {key!r}: "
+                        f"its fields are {self.fields}"
+                    )
                 if key in values:
                     raise TypeError(f"{name}.__init__() got multiple values for argument {key!r}")
                 values[key] = value
@@ -83,7 +90,10 @@ class ModelOutput(OrderedDict):
         self._refuse("`setdefault`")
 
     def _refuse(self, method: str) -> None:
-        raise TypeError(f"{type(self).__name__} is a record: {method} is not available. Use dict(output) for a copy to edit.")
+        raise TypeError(
+            f"{type(self).__name__} is a record: {method} is not available. "
+            "Use dict(output) for a copy to edit."
+        )
 
 
 def _pairs(first: Any) -> dict | None:
@@ -93,7 +103,9 @@ def _pairs(first: Any) -> dict | None:
     if isinstance(first, np.ndarray) or hasattr(first, "shape") or not isinstance(first, Iterable):
         return None
     items = list(first)
-    if items and all(isinstance(item, (tuple, list)) and len(item) == 2 and isinstance(item[0], str) for item in items):
+    if items and all(
+        isinstance(item, (tuple, list)) and len(item) == 2 and isinstance(item[0], str) for item in items
+    ):
         return dict(items)
     return None
 
@@ -104,8 +116,10 @@ class _EncoderOutput(ModelOutput):
     Attributes:
         pooler_output: float32 [batch, dim], the vector of each text: the last state of [CLS], projected if
             `projection_dim` > 0.
-        hidden_states: tuple of `num_hidden_layers + 1` float32 [batch, tokens, hidden_size], embeddings first; or None.
-        attentions: tuple of `num_hidden_layers` float32 [batch, heads, tokens, tokens], after the softmax; or None.
+        hidden_states: tuple of `num_hidden_layers + 1` float32 [batch, tokens, hidden_size], embeddings
+            first; or None.
+        attentions: tuple of `num_hidden_layers` float32 [batch, heads, tokens, tokens], after the softmax; or
+            None.
     """
 
     fields = ("pooler_output", "hidden_states", "attentions")

@@ -67,7 +67,7 @@ def forward_cases(name: str) -> dict[str, dict]:
 
 
 def assert_parity(model: Any, name: str, to_numpy: Any = np.asarray) -> None:
-    """Asserts that a model gives the recorded PyTorch outputs of a set of weights, in every case, within TOLERANCE."""
+    """Asserts that a model gives the recorded PyTorch outputs of the weights in each case, to TOLERANCE."""
     differences = {}
     for case, entry in forward_cases(name).items():
         output = model(**case_inputs(name, case), return_dict=True, **entry.get("kwargs", {}))

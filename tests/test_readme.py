@@ -18,7 +18,9 @@ def test_the_blocks_are_found():
 
 
 @pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="the README uses TensorFlow")
-@pytest.mark.parametrize("block", [block for block in BLOCKS if block not in HUB], ids=lambda block: block.split("\n")[0][:40])
+@pytest.mark.parametrize(
+    "block", [block for block in BLOCKS if block not in HUB], ids=lambda block: block.split("\n")[0][:40]
+)
 def test_python(block, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     exec(compile(block, "README.md", "exec"), {"__name__": "readme"})
@@ -41,5 +43,9 @@ def test_the_file_tree_lists_every_module():
     tree = README.split("## Files", 1)[1].split("```", 2)[1]
     listed = set(re.findall(r"^\s*([\w.]+\.py)\s", tree, flags=re.MULTILINE))
     assert (ROOT / "dpr_tf").is_dir() or pytest.skip("the package is installed elsewhere")
-    here = {path.name for path in (ROOT / "dpr_tf").rglob("*.py") if path.name not in ("__init__.py", "__main__.py")}
+    here = {
+        path.name
+        for path in (ROOT / "dpr_tf").rglob("*.py")
+        if path.name not in ("__init__.py", "__main__.py")
+    }
     assert here <= listed, sorted(here - listed)

@@ -1,7 +1,9 @@
-"""Copies recorded model behaviour into tests/data: expected outputs, activations, input forms, output objects.
+"""Copies recorded model behaviour into tests/data.
 
-The recordings were made with transformers 4.34.0, torch 2.13.0 and tensorflow 2.14.1 (Python 3.11) from tiny models with
-random weights; they hold no text.
+Expected outputs, activations, input forms, output objects.
+
+The recordings were made with transformers 4.34.0, torch 2.13.0 and tensorflow 2.14.1 (Python 3.11) from tiny
+models with random weights; they hold no text.
 
     python tools/record_model_fixtures.py RECORDINGS
 """
@@ -20,7 +22,9 @@ API = ("tf_input_forms", "outputs", "behaviour")
 
 def main() -> None:
     """Copies what the tests of models need."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("recordings", type=Path, help="folder with expected/ and api/")
     recordings = parser.parse_args().recordings
     expected = DATA / "expected"

@@ -1,7 +1,8 @@
 """The activations a `hidden_act` of config.json may name, as functions of `keras.ops`.
 
-Names and formulas follow Hugging Face, where "gelu" is the exact erf form; each formula is checked against recorded
-values. The erf form is written out because some converters (ONNX, LiteRT) know no other spelling of it.
+Names and formulas follow Hugging Face, where "gelu" is the exact erf form; each formula is checked against
+recorded values. The erf form is written out because some converters (ONNX, LiteRT) know no other spelling of
+it.
 """
 
 from __future__ import annotations

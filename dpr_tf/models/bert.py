@@ -1,7 +1,7 @@
 """BERT without its pooler, as plain Keras layers in `keras.ops`: embeddings, attention, block, encoder.
 
-The variables' paths are the contract with `dpr_tf.weights.names`: every layer has an explicit name and is built inside
-its parent's `build`. This module knows no files, no text and no checkpoint names.
+The variables' paths are the contract with `dpr_tf.weights.names`: every layer has an explicit name and is
+built inside its parent's `build`. This module knows no files, no text and no checkpoint names.
 """
 
 from __future__ import annotations
@@ -16,13 +16,20 @@ from keras import ops
 from dpr_tf.config import DPRConfig
 from dpr_tf.models.activations import FUNCTIONS
 
+
 def weight_initializer(config: DPRConfig) -> keras.initializers.Initializer:
-    """BERT's truncated normal. A fresh one for each layer: a shared one would give equal values for equal shapes."""
+    """BERT's truncated normal. A fresh one for each layer.
+
+    A shared one would give equal values for equal shapes.
+    """
     return keras.initializers.TruncatedNormal(stddev=config.initializer_range)
 
 
 class DrawnSeed(keras.random.SeedGenerator):
-    """A seed that was drawn before: gives the same dropout when a block is computed again for its gradient."""
+    """A seed that was drawn before.
+
+    Gives the same dropout when a block is computed again for its gradient.
+    """
 
     def __init__(self, seed):
         self.seed = seed
@@ -34,20 +41,24 @@ class DrawnSeed(keras.random.SeedGenerator):
 def lowest(dtype: str) -> float:
     """The lowest finite number of a float dtype, which masks attention scores as PyTorch does.
 
-    Adding it to every score of a row leaves them all equal: a row with nothing to attend to attends to everything.
+    Adding it to every score of a row leaves them all equal: a row with nothing to attend to attends to
+    everything.
     """
-    return float(np.finfo(np.float16).min) if dtype == "float16" else -3.3895314e38 if dtype == "bfloat16" else float(np.finfo(dtype).min)
+    return -3.3895314e38 if dtype == "bfloat16" else float(np.finfo(dtype).min)
 
 
 class TokenEmbedding(keras.layers.Embedding):
-    """An embedding table that refuses negative ids, as TensorFlow's gather does, instead of counting from the end."""
+    """An embedding table that refuses negative ids, as TensorFlow's gather does: none counts from the end."""
 
     def call(self, inputs):
         return super().call(ops.where(inputs < 0, self.input_dim, inputs))
 
 
 class Embeddings(keras.layers.Layer):
-    """Word, position and token type embeddings, summed, normalised, dropped out: [batch, tokens] -> [batch, tokens, hidden]."""
+    """Word, position and token type embeddings, summed, normalised, dropped out.
+
+    [batch, tokens] -> [batch, tokens, hidden].
+    """
 
     def __init__(self, config: DPRConfig, **kwargs):
         super().__init__(**kwargs)
@@ -60,7 +71,11 @@ class Embeddings(keras.layers.Layer):
 
     def _table(self, rows: int, name: str) -> TokenEmbedding:
         return TokenEmbedding(
-            rows, self.config.hidden_size, embeddings_initializer=weight_initializer(self.config), name=name, dtype=self.dtype_policy
+            rows,
+            self.config.hidden_size,
+            embeddings_initializer=weight_initializer(self.config),
+            name=name,
+            dtype=self.dtype_policy,
         )
 
     def build(self, input_shape=None):
@@ -88,9 +103,14 @@ class Embeddings(keras.layers.Layer):
     def _check_shape(self, shape: tuple) -> None:
         limit, width = self.config.max_position_embeddings, self.config.hidden_size
         if shape[1] is not None and shape[1] > limit:
-            raise ValueError(f"The inputs are {shape[1]} tokens long; this model takes at most {limit} (max_position_embeddings): truncate.")
+            raise ValueError(
+                f"The inputs are {shape[1]} tokens long; this model takes at most {limit} "
+                "(max_position_embeddings): truncate."
+            )
         if shape[2] != width:
-            raise ValueError(f"inputs_embeds must be [batch, tokens, {width}] (hidden_size), got the shape {shape}.")
+            raise ValueError(
+                f"inputs_embeds must be [batch, tokens, {width}] (hidden_size), got the shape {shape}."
+            )
 
     def call(self, input_ids=None, token_type_ids=None, inputs_embeds=None, training=False):
         if inputs_embeds is None:
@@ -99,7 +119,9 @@ class Embeddings(keras.layers.Layer):
         shape = ops.shape(inputs_embeds)
         states = inputs_embeds
         if self.config.position_embedding_type == "absolute":
-            states = states + ops.expand_dims(self.position_embeddings(ops.arange(shape[1], dtype="int32")), 0)
+            states = states + ops.expand_dims(
+                self.position_embeddings(ops.arange(shape[1], dtype="int32")), 0
+            )
         if token_type_ids is None:
             # Row 0 for every token; a slice instead of a lookup.
             states = states + ops.cast(self.token_type_embeddings.embeddings[:1], self.compute_dtype)
@@ -111,8 +133,8 @@ class Embeddings(keras.layers.Layer):
 class SelfAttention(keras.layers.Layer):
     """Multi-head self-attention with its output projection, residual and LayerNorm (Vaswani et al. 2017).
 
-    Relative position types add query-distance products ("relative_key", Shaw et al. 2018) and key-distance products as
-    well ("relative_key_query", Huang et al. 2020) to the scores.
+    Relative position types add query-distance products ("relative_key", Shaw et al. 2018) and key-distance
+    products as well ("relative_key_query", Huang et al. 2020) to the scores.
     """
 
     def __init__(self, config: DPRConfig, **kwargs):
@@ -163,7 +185,8 @@ class SelfAttention(keras.layers.Layer):
 
         Args:
             states: float [B, L, hidden].
-            mask_scores: float [B, 1, 1 or L, L], added to the scores: 0 to attend, the lowest float to ignore.
+            mask_scores: float [B, 1, 1 or L, L], added to the scores: 0 to attend, the lowest float to
+                ignore.
             seeds: two dropout seeds (probabilities, output), or None for no dropout.
 
         Returns:
@@ -178,7 +201,8 @@ class SelfAttention(keras.layers.Layer):
         # Over a single token the softmax is one, and Keras warns of it.
         probabilities = ops.ones_like(scores) if scores.shape[-1] == 1 else ops.softmax(scores, axis=-1)
         probabilities = dropout(probabilities, self.config.attention_probs_dropout_prob, seeds and seeds[0])
-        context = ops.transpose(ops.matmul(probabilities, value), (0, 2, 1, 3))  # [B, heads, L, head] -> [B, L, heads, head]
+        context = ops.matmul(probabilities, value)
+        context = ops.transpose(context, (0, 2, 1, 3))  # [B, heads, L, head] -> [B, L, heads, head]
         output = self.output_dense(ops.reshape(context, ops.shape(states)))
         output = dropout(output, self.config.hidden_dropout_prob, seeds and seeds[1])
         return self.LayerNorm(output + states), probabilities
@@ -192,7 +216,11 @@ class Block(keras.layers.Layer):
         self.config = config
         self.attention = SelfAttention(config, name="attention", dtype=self.dtype_policy)
         self.intermediate = dense(
-            config, config.intermediate_size, "intermediate", self.dtype_policy, activation=FUNCTIONS[config.hidden_act]
+            config,
+            config.intermediate_size,
+            "intermediate",
+            self.dtype_policy,
+            activation=FUNCTIONS[config.hidden_act],
         )
         self.output_dense = dense(config, config.hidden_size, "output", self.dtype_policy)
         self.LayerNorm = layer_norm(config, self.dtype_policy)
@@ -221,7 +249,9 @@ class Encoder(keras.layers.Layer):
         self.config = config
         self.gradient_checkpointing = False
         self.seed_generator = keras.random.SeedGenerator()
-        self.layer = [Block(config, name=f"layer_{n}", dtype=self.dtype_policy) for n in range(config.num_hidden_layers)]
+        self.layer = [
+            Block(config, name=f"layer_{n}", dtype=self.dtype_policy) for n in range(config.num_hidden_layers)
+        ]
 
     def build(self, input_shape=None):
         for block in self.layer:
@@ -229,7 +259,7 @@ class Encoder(keras.layers.Layer):
         self.built = True
 
     def call(self, states, mask_scores, training=False):
-        """Returns the last states, the states before the first and after each block, and each block's attentions."""
+        """Gives the last states, those before the first and after each block, and each block's attentions."""
         hidden_states, attentions = [states], []
         for block in self.layer:
             # Drawn here, outside of what may be recomputed, so that both computations drop the same units.
@@ -255,7 +285,9 @@ class Bert(keras.layers.Layer):
         self.encoder.build()
         self.built = True
 
-    def call(self, input_ids=None, attention_mask=None, token_type_ids=None, inputs_embeds=None, training=False):
+    def call(
+        self, input_ids=None, attention_mask=None, token_type_ids=None, inputs_embeds=None, training=False
+    ):
         """Computes states.
 
         Args:
@@ -264,7 +296,8 @@ class Bert(keras.layers.Layer):
             token_type_ids: int [B, L]; None means zeros.
 
         Returns:
-            Last states [B, L, hidden], tuple of all states, tuple of attention probabilities [B, heads, L, L].
+            Last states [B, L, hidden], tuple of all states, tuple of attention probabilities
+            [B, heads, L, L].
         """
         states = self.embeddings(input_ids, token_type_ids, inputs_embeds, training=training)
         mask = ops.expand_dims(ops.cast(attention_mask, self.compute_dtype), 1)  # [B, 1, (L,) L]
@@ -275,7 +308,9 @@ class Bert(keras.layers.Layer):
 
 def dense(config: DPRConfig, units: int, name: str, dtype, activation=None) -> keras.layers.Dense:
     """A Dense layer with BERT's initialisation."""
-    return keras.layers.Dense(units, activation=activation, kernel_initializer=weight_initializer(config), name=name, dtype=dtype)
+    return keras.layers.Dense(
+        units, activation=activation, kernel_initializer=weight_initializer(config), name=name, dtype=dtype
+    )
 
 
 def layer_norm(config: DPRConfig, dtype) -> keras.layers.LayerNormalization:

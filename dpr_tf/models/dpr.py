@@ -1,7 +1,7 @@
 """TFDPRContextEncoder, TFDPRQuestionEncoder and TFDPRReader: BERT with DPR's heads, as Keras models.
 
-Call arguments, defaults and outputs are those of Transformers v4.34; where its TensorFlow and PyTorch models disagree in
-numbers, these follow PyTorch. Karpukhin et al. 2020 (arXiv 2004.04906) describe the models.
+Call arguments, defaults and outputs are those of Transformers v4.34; where its TensorFlow and PyTorch models
+disagree in numbers, these follow PyTorch. Karpukhin et al. 2020 (arXiv 2004.04906) describe the models.
 """
 
 from __future__ import annotations
@@ -17,7 +17,13 @@ from dpr_tf.models import inputs
 from dpr_tf.models.bert import Bert, dense
 from dpr_tf.models.pretrained import PretrainedModel
 from dpr_tf.models.tree import register_outputs
-from dpr_tf.outputs import TF_OUTPUTS, ModelOutput, TFDPRContextEncoderOutput, TFDPRQuestionEncoderOutput, TFDPRReaderOutput
+from dpr_tf.outputs import (
+    TF_OUTPUTS,
+    ModelOutput,
+    TFDPRContextEncoderOutput,
+    TFDPRQuestionEncoderOutput,
+    TFDPRReaderOutput,
+)
 
 register_outputs(TF_OUTPUTS)
 
@@ -44,7 +50,9 @@ class VectorEncoder(keras.layers.Layer):
             self.encode_proj.build((None, self.config.hidden_size))
         self.built = True
 
-    def call(self, input_ids=None, attention_mask=None, token_type_ids=None, inputs_embeds=None, training=False):
+    def call(
+        self, input_ids=None, attention_mask=None, token_type_ids=None, inputs_embeds=None, training=False
+    ):
         """Returns states [B, L, hidden], vectors [B, dim], all states, attentions."""
         states, hidden_states, attentions = self.bert_model(
             input_ids, attention_mask, token_type_ids, inputs_embeds, training=training
@@ -56,7 +64,7 @@ class VectorEncoder(keras.layers.Layer):
 
 
 class SpanPredictor(keras.layers.Layer):
-    """BERT with start and end logits per token and a relevance logit per passage, all on the unprojected states."""
+    """BERT with start and end logits per token and a relevance logit per passage, on unprojected states."""
 
     def __init__(self, config: DPRConfig, **kwargs):
         super().__init__(**kwargs)
@@ -109,7 +117,8 @@ class DPRModel(PretrainedModel):
     def __init__(self, config: DPRConfig, *args: Any, **kwargs: Any) -> None:
         if not isinstance(config, DPRConfig):
             raise ValueError(
-                f"{type(self).__name__}(config) takes a DPRConfig, got {type(config).__name__}. To load a checkpoint, "
+                f"{type(self).__name__}(config) takes a DPRConfig, got {type(config).__name__}. "
+                "To load a checkpoint, "
                 f"use {type(self).__name__}.from_pretrained(name_or_path)."
             )
         config.validate()
@@ -139,7 +148,10 @@ class DPRModel(PretrainedModel):
             self.built = True
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Computes the outputs; see `call` for the arguments, which may also come as one list, tuple or dict."""
+        """Computes the outputs.
+
+        See `call` for the arguments, which may also come as one list, tuple or dict.
+        """
         prepared = inputs.prepare(self.call_arguments, self.config.pad_token_id, args, kwargs)
         first = prepared.pop("input_ids", None)
         return super().__call__(first, **prepared)
@@ -171,7 +183,9 @@ class DPRModel(PretrainedModel):
             return ops.convert_to_tensor(mask)
         if ids is None:
             return ops.ones(ops.shape(bound["inputs_embeds"])[:2], dtype=self.compute_dtype)
-        return ops.ones_like(ids) if self.default_mask_is_ones else ops.not_equal(ids, self.config.pad_token_id)
+        return (
+            ops.ones_like(ids) if self.default_mask_is_ones else ops.not_equal(ids, self.config.pad_token_id)
+        )
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Keras's, on outputs as a plain dict, so that `loss` and `y` may be a dict by output name."""
@@ -179,12 +193,15 @@ class DPRModel(PretrainedModel):
         return super().compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)
 
     def get_input_embeddings(self) -> keras.layers.Embedding:
-        """The word embedding table: int [...] -> float [..., hidden_size]; feed its output as `inputs_embeds`."""
+        """The word embedding table: int [...] -> float [..., hidden_size].
+
+        Feed its output as `inputs_embeds`.
+        """
         return self.bert_model.embeddings.word_embeddings
 
     def get_output_embeddings(self) -> None:
         """None: DPR has no language modelling head."""
-        return None
+        return
 
     def resize_token_embeddings(self, new_num_tokens: int | None = None) -> keras.layers.Embedding:
         """Changes the number of rows of the word embedding table; rows that both have keep their values.
@@ -193,7 +210,8 @@ class DPRModel(PretrainedModel):
             new_num_tokens: new number of rows; None or today's number changes nothing.
 
         Returns:
-            The word embedding table. `config.vocab_size` follows. Compile the model again before training it further.
+            The word embedding table. `config.vocab_size` follows. Compile the model again before training it
+            further.
 
         Raises:
             ValueError: if `new_num_tokens` is not positive.
@@ -207,7 +225,10 @@ class DPRModel(PretrainedModel):
         return self.get_input_embeddings()
 
     def gradient_checkpointing_enable(self) -> None:
-        """Recomputes each block in the backward pass: memory of one block's activations instead of all, for one more forward pass."""
+        """Recomputes each block in the backward pass.
+
+        Memory of one block's activations instead of all, for one more forward pass.
+        """
         self.bert_model.encoder.gradient_checkpointing = True
 
     def gradient_checkpointing_disable(self) -> None:
@@ -227,13 +248,15 @@ class DPRModel(PretrainedModel):
 
     @property
     def _integer_arguments(self) -> list[str]:
-        return [name for name in self.call_arguments if name in ("input_ids", "attention_mask", "token_type_ids")]
+        return [
+            name for name in self.call_arguments if name in ("input_ids", "attention_mask", "token_type_ids")
+        ]
 
     def export(self, filepath, format="tf_saved_model", verbose=None, input_signature=None, **kwargs):
         """Writes an artefact for inference, as `keras.Model.export`.
 
-        A SavedModel has the signatures `serving_default` (int32) and `int64_serving`, any batch and length; see
-        `dpr_tf.serving`.
+        A SavedModel has the signatures `serving_default` (int32) and `int64_serving`, any batch and length;
+        see `dpr_tf.serving`.
         """
         if format == "tf_saved_model" and input_signature is None:
             from dpr_tf.serving import export_saved_model
@@ -249,7 +272,7 @@ class DPRModel(PretrainedModel):
         return sum(math.prod(weight.shape) for weight in weights)
 
     def get_config(self) -> dict[str, Any]:
-        """The configuration's fields as in v4.34, and Keras's own (`name`, `trainable`, `dtype`) under "keras"."""
+        """The configuration's fields as in v4.34; Keras's (`name`, `trainable`, `dtype`) under "keras"."""
         return {**self.config.to_dict(), "keras": super().get_config()}
 
     @classmethod
@@ -359,8 +382,8 @@ class TFDPRReader(DPRModel):
 
         Args:
             input_ids: int [passages, tokens]; or a list, tuple or dict with all inputs.
-            attention_mask: [passages, tokens], 1 for tokens to attend to, 0 for padding. Default: ones, padding
-                included.
+            attention_mask: [passages, tokens], 1 for tokens to attend to, 0 for padding. Default: ones,
+                padding included.
             inputs_embeds: float [passages, tokens, hidden_size], instead of `input_ids`.
             output_attentions, output_hidden_states, return_dict: default to the configuration's.
             training: whether to drop units out.

@@ -1,7 +1,8 @@
-"""The one place that turns keyword, tensor, list, tuple or dict inputs into named inputs, and raises the errors.
+"""Turns keyword, tensor, list, tuple or dict inputs into named inputs, and raises the errors.
 
-`prepare` makes what Keras would refuse before `call` (nested Python lists, ragged tensors, BatchEncoding) into arrays
-and dicts; `bind` names what arrives in `call`. Knows argument names and shapes, not what a model does with them.
+`prepare` makes what Keras would refuse before `call` (nested Python lists, ragged tensors, BatchEncoding)
+into arrays and dicts; `bind` names what arrives in `call`. Knows argument names and shapes, not what a model
+does with them.
 """
 
 from __future__ import annotations
@@ -39,14 +40,20 @@ def prepare(names: Sequence[str], pad_token_id: int, args: tuple, kwargs: dict[s
         TypeError: for a dict with a key that is no argument.
     """
     if "inputs" in kwargs and "inputs" not in names:
-        kwargs = {"input_ids": _deprecated(kwargs["inputs"]), **{k: v for k, v in kwargs.items() if k != "inputs"}}
+        kwargs = {
+            "input_ids": _deprecated(kwargs["inputs"]),
+            **{k: v for k, v in kwargs.items() if k != "inputs"},
+        }
     unknown = [name for name in kwargs if name not in names]
     if unknown:
         raise ValueError(
-            f"The following keyword arguments are not supported by this model: {unknown}. It takes {list(names)}."
+            f"The following keyword arguments are not supported by this model: {unknown}. "
+            f"It takes {list(names)}."
         )
     if len(args) > len(names):
-        raise ValueError(f"This model takes at most {len(names)} inputs ({', '.join(names)}), got {len(args)}.")
+        raise ValueError(
+            f"This model takes at most {len(names)} inputs ({', '.join(names)}), got {len(args)}."
+        )
     given = dict(zip(names, args, strict=False))
     for name in kwargs:
         if name in given:
@@ -54,7 +61,9 @@ def prepare(names: Sequence[str], pad_token_id: int, args: tuple, kwargs: dict[s
     given.update(kwargs)
     first = given.pop("input_ids", None)
     given.update(_unpack(names, first))
-    return _densify({name: _array(name, value) for name, value in given.items() if value is not None}, pad_token_id)
+    return _densify(
+        {name: _array(name, value) for name, value in given.items() if value is not None}, pad_token_id
+    )
 
 
 def bind(names: Sequence[str], given: dict[str, Any]) -> dict[str, Any]:
@@ -68,8 +77,8 @@ def bind(names: Sequence[str], given: dict[str, Any]) -> dict[str, Any]:
         Every name of `names` with its value or None.
 
     Raises:
-        ValueError: neither or both of `input_ids` and `inputs_embeds`; ids of float type or wrong rank; mask or token
-            types of another length.
+        ValueError: neither or both of `input_ids` and `inputs_embeds`; ids of float type or wrong rank; mask
+            or token types of another length.
     """
     first = given.get("input_ids")
     bound: dict[str, Any] = {**dict.fromkeys(names), **given, "input_ids": None, **_unpack(names, first)}
@@ -77,7 +86,9 @@ def bind(names: Sequence[str], given: dict[str, Any]) -> dict[str, Any]:
     if embeds is not None:
         _check_embeds(names, embeds)
     if ids is not None and embeds is not None:
-        raise ValueError("You cannot specify both input_ids and inputs_embeds at the same time: leave one out.")
+        raise ValueError(
+            "You cannot specify both input_ids and inputs_embeds at the same time: leave one out."
+        )
     if ids is None and embeds is None:
         raise ValueError("You have to specify either input_ids or inputs_embeds.")
     if ids is not None:
@@ -95,12 +106,14 @@ def _deprecated(value: Any) -> Any:
 
 def _unpack(names: Sequence[str], first: Any) -> dict[str, Any]:
     """What the first argument holds, by name."""
-    if isinstance(first, Mapping) or hasattr(first, "data") and isinstance(first.data, Mapping):
+    if isinstance(first, Mapping) or (hasattr(first, "data") and isinstance(first.data, Mapping)):
         return _from_mapping(names, dict(first))
     if isinstance(first, (list, tuple)) and not _is_nested_numbers(first):
         inputs = [name for name in names if name not in FLAGS]
         if len(first) > len(inputs):
-            raise ValueError(f"Got a list of {len(first)} inputs; this model takes {len(inputs)}: {', '.join(inputs)}.")
+            raise ValueError(
+                f"Got a list of {len(first)} inputs; this model takes {len(inputs)}: {', '.join(inputs)}."
+            )
         return dict(zip(inputs, first, strict=False))
     return {"input_ids": first}
 
@@ -112,7 +125,10 @@ def _from_mapping(names: Sequence[str], inputs: dict[str, Any]) -> dict[str, Any
     tensors = [name for name in unknown if _is_array(inputs[name]) or isinstance(inputs[name], (list, tuple))]
     if tensors:
         remedy = "; a reader takes no token types" if tensors == ["token_type_ids"] else ""
-        raise TypeError(f"The dict of inputs holds {tensors}, which this model does not take: it takes {list(names)}{remedy}.")
+        raise TypeError(
+            f"The dict of inputs holds {tensors}, which this model does not take: "
+            f"it takes {list(names)}{remedy}."
+        )
     if unknown:
         logger.warning("The inputs %s are not among %s and are ignored.", unknown, list(names))
     return {name: value for name, value in inputs.items() if name in names}
@@ -127,7 +143,9 @@ def _is_nested_numbers(value: Any) -> bool:
     if not isinstance(value, (list, tuple)) or not value:
         return False
     row = value[0]
-    return isinstance(row, numbers.Number) or (isinstance(row, (list, tuple)) and bool(row) and isinstance(row[0], numbers.Number))
+    return isinstance(row, numbers.Number) or (
+        isinstance(row, (list, tuple)) and bool(row) and isinstance(row[0], numbers.Number)
+    )
 
 
 def _array(name: str, value: Any) -> Any:
@@ -141,7 +159,9 @@ def _array(name: str, value: Any) -> Any:
         if module == "torch" and keras.config.backend() != "torch":
             raise ValueError(f"Data of type {type(value)} is not allowed for {name}: pass {name}.numpy().")
         if "Sparse" in type(value).__name__:
-            raise ValueError(f"Data of type {type(value)} is not allowed for {name}: pass tf.sparse.to_dense({name}).")
+            raise ValueError(
+                f"Data of type {type(value)} is not allowed for {name}: pass tf.sparse.to_dense({name})."
+            )
         return value
     raise ValueError(f"Data of type {type(value)} is not allowed for {name}: only {FORMS} is accepted.")
 
@@ -153,9 +173,13 @@ def _from_lists(name: str, rows: Sequence) -> Any:
         array = None
     if array is not None and array.dtype.kind in "iufb":
         return array.astype(np.int32) if array.dtype == np.int64 else array
-    if all(isinstance(row, (list, tuple)) and all(isinstance(x, numbers.Integral) for x in row) for row in rows):
+    if all(
+        isinstance(row, (list, tuple)) and all(isinstance(x, numbers.Integral) for x in row) for row in rows
+    ):
         return [np.asarray(row, dtype=np.int32) for row in rows]
-    raise ValueError(f"{name} is a list of {[type(row).__name__ for row in rows][:5]}: only {FORMS} is accepted.")
+    raise ValueError(
+        f"{name} is a list of {[type(row).__name__ for row in rows][:5]}: only {FORMS} is accepted."
+    )
 
 
 def _same_lengths(rows: Sequence) -> bool:
@@ -185,16 +209,23 @@ def _densify(given: dict[str, Any], pad_token_id: int) -> dict[str, Any]:
 def _integers(name: str, value: Any) -> Any:
     dtype = keras.backend.standardize_dtype(value.dtype) if hasattr(value, "dtype") else type(value).__name__
     if "int" not in dtype:
-        raise ValueError(f"{name} must be of an integer type, got {dtype}; a keras.Input needs dtype='int32'.")
+        raise ValueError(
+            f"{name} must be of an integer type, got {dtype}; a keras.Input needs dtype='int32'."
+        )
     return ops.cast(value, "int32")
 
 
 def _check_embeds(names: Sequence[str], embeds: Any) -> None:
     dtype = keras.backend.standardize_dtype(embeds.dtype)
     if "float" not in dtype or len(embeds.shape) != 3:
-        remedy = "" if "token_type_ids" in names else "; the third input of a reader is inputs_embeds, it takes no token_type_ids"
+        remedy = (
+            ""
+            if "token_type_ids" in names
+            else "; the third input of a reader is inputs_embeds, it takes no token_type_ids"
+        )
         raise ValueError(
-            f"inputs_embeds must be float [batch, tokens, hidden_size], got {dtype} of the shape {tuple(embeds.shape)}{remedy}."
+            f"inputs_embeds must be float [batch, tokens, hidden_size], "
+            f"got {dtype} of the shape {tuple(embeds.shape)}{remedy}."
         )
 
 

@@ -6,10 +6,12 @@ import keras
 
 
 def register_outputs(classes: tuple[type, ...]) -> None:
-    """Registers record classes as nodes for the backend in use, once; `predict` and functional models need it.
+    """Registers record classes as nodes for the backend in use, once.
 
-    TensorFlow's own `tf.nest` takes any mapping; Keras on TensorFlow and JAX uses optree, JAX its own registry beside it,
-    and the torch backend torch's.
+    `predict` and functional models need it.
+
+    TensorFlow's own `tf.nest` takes any mapping; Keras on TensorFlow and JAX uses optree, JAX its own
+    registry beside it, and the torch backend torch's.
     """
     backend = keras.config.backend()
     for cls in classes:

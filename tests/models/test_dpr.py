@@ -1,4 +1,7 @@
-"""The three models as Keras models: outputs, training, precision, saving, freezing, checkpointing, resizing."""
+"""The three models as Keras models.
+
+Outputs, training, precision, saving, freezing, checkpointing, resizing.
+"""
 
 import json
 
@@ -12,7 +15,9 @@ from dpr_tf import DPRConfig, TFDPRContextEncoder, TFDPRQuestionEncoder, TFDPRRe
 from dpr_tf.models import bert
 from dpr_tf.weights import names
 
-pytestmark = pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="TensorFlow is the backend trained on")
+pytestmark = pytest.mark.skipif(
+    keras.config.backend() != "tensorflow", reason="TensorFlow is the backend trained on"
+)
 
 MODELS = (TFDPRContextEncoder, TFDPRQuestionEncoder, TFDPRReader)
 RECORDED = recordings.read_json("api/behaviour")["models"]
@@ -46,7 +51,8 @@ def first(output):
     return ops.convert_to_numpy(output[0])
 
 
-# ------------------------------------------------------------------------------------------------- construction
+# -------------------------------------------------------------------------------------------------
+# construction
 
 
 def test_weights_exist_after_construction(model):
@@ -76,7 +82,9 @@ def test_initial_weights_are_berts():
 
 def test_equal_shapes_do_not_get_equal_weights():
     paths = TFDPRContextEncoder(tiny()).variables_by_path
-    kernels = [ops.convert_to_numpy(v) for path, v in paths.items() if path.endswith("attention/query/kernel")]
+    kernels = [
+        ops.convert_to_numpy(v) for path, v in paths.items() if path.endswith("attention/query/kernel")
+    ]
     assert np.abs(kernels[0] - kernels[1]).max() > 0.01
 
 
@@ -84,7 +92,11 @@ def test_attributes_of_the_reference(model):
     kind = {"ctx_encoder": "ctx", "question_encoder": "question", "reader": "reader"}[model.head]
     name, prefix, framework = RECORDED[f"{kind}: name, base_model_prefix, framework"]["result"]
     assert model.name.startswith(name)
-    assert (model.base_model_prefix, model.framework, model.main_input_name) == (prefix, framework, "input_ids")
+    assert (model.base_model_prefix, model.framework, model.main_input_name) == (
+        prefix,
+        framework,
+        "input_ids",
+    )
     dummies = RECORDED[f"{kind}: dummy_inputs"]["result"]
     assert {k: ops.convert_to_numpy(v).tolist() for k, v in model.dummy_inputs.items()} == {
         k: v["__ndarray__"] for k, v in dummies.items()
@@ -95,7 +107,8 @@ def test_attributes_of_the_reference(model):
     assert model(model.dummy_inputs)[0].shape[0] == 1
 
 
-# ------------------------------------------------------------------------------------------------------ outputs
+# ------------------------------------------------------------------------------------------------------
+# outputs
 
 
 @pytest.mark.parametrize("by", ["argument", "configuration"])
@@ -149,7 +162,8 @@ def test_each_probability_drops_out(field, ids):
     assert np.abs(first(model(ids, training=True)) - first(model(ids))).max() > 1e-4
 
 
-# ----------------------------------------------------------------------------------------------------- training
+# -----------------------------------------------------------------------------------------------------
+# training
 
 
 def targets(model, ids):
@@ -190,15 +204,21 @@ def test_fit_without_a_loss_says_so(ids):
 def test_freezing(ids):
     model = TFDPRContextEncoder(tiny(projection_dim=11))
     model.ctx_encoder.bert_model.trainable = False
-    assert [w.path.split("/")[-2:] for w in model.trainable_weights] == [["encode_proj", "kernel"], ["encode_proj", "bias"]]
+    assert [w.path.split("/")[-2:] for w in model.trainable_weights] == [
+        ["encode_proj", "kernel"],
+        ["encode_proj", "bias"],
+    ]
     frozen = {path: ops.convert_to_numpy(v) for path, v in model.variables_by_path.items()}
     model.compile(keras.optimizers.SGD(1.0), "mse")
     model.fit(ids, np.ones((13, 11), "float32"), verbose=0)
-    changed = {path for path, v in model.variables_by_path.items() if np.any(ops.convert_to_numpy(v) != frozen[path])}
+    changed = {
+        path for path, v in model.variables_by_path.items() if np.any(ops.convert_to_numpy(v) != frozen[path])
+    }
     assert changed == {"ctx_encoder/encode_proj/kernel", "ctx_encoder/encode_proj/bias"}
 
 
-# ----------------------------------------------------------------------------------------- gradient checkpointing
+# ----------------------------------------------------------------------------------------- gradient
+# checkpointing
 
 
 @pytest.mark.parametrize("graph", [False, True])
@@ -235,7 +255,10 @@ def test_gradient_checkpointing_computes_blocks_again(ids, monkeypatch):
         return sound(self, *args, **kwargs)
 
     monkeypatch.setattr(bert.Block, "call", call)
-    for switch, times in ((model.gradient_checkpointing_disable, 2), (model.gradient_checkpointing_enable, 4)):
+    for switch, times in (
+        (model.gradient_checkpointing_disable, 2),
+        (model.gradient_checkpointing_enable, 4),
+    ):
         switch()
         calls.clear()
         with tf.GradientTape() as tape:
@@ -244,7 +267,8 @@ def test_gradient_checkpointing_computes_blocks_again(ids, monkeypatch):
         assert len(calls) == times
 
 
-# ---------------------------------------------------------------------------------------------------- embeddings
+# ----------------------------------------------------------------------------------------------------
+# embeddings
 
 
 def test_input_embeddings_are_the_word_table(model, ids):
@@ -282,7 +306,8 @@ def test_training_goes_on_after_resizing(ids):
     assert history["loss"][1] < history["loss"][0]
 
 
-# ----------------------------------------------------------------------------------------------- configuration
+# -----------------------------------------------------------------------------------------------
+# configuration
 
 
 def test_get_config_is_json_and_rebuilds(model, ids):
@@ -325,14 +350,18 @@ def test_summary(model):
     assert f"{model.count_params():,}" in "\n".join(lines)
 
 
-# ---------------------------------------------------------------------------------------------------- precision
+# ----------------------------------------------------------------------------------------------------
+# precision
 
 
-@pytest.mark.parametrize(("policy", "variable", "tolerance"), [
-    ("mixed_bfloat16", "float32", 3e-2),
-    ("mixed_float16", "float32", 5e-3),
-    ("bfloat16", "bfloat16", 3e-2),
-])
+@pytest.mark.parametrize(
+    ("policy", "variable", "tolerance"),
+    [
+        ("mixed_bfloat16", "float32", 3e-2),
+        ("mixed_float16", "float32", 5e-3),
+        ("bfloat16", "bfloat16", 3e-2),
+    ],
+)
 def test_precision_policies(model, ids, policy, variable, tolerance):
     other = type(model)(model.config, dtype=policy)
     other.set_weights(model.get_weights())

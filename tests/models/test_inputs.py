@@ -1,4 +1,4 @@
-"""Every recorded way of calling v4.34's TensorFlow models, called on ours, plus nested lists and ragged tensors."""
+"""Every recorded way of calling v4.34's TensorFlow models, on ours; nested lists and ragged tensors too."""
 
 import keras
 import numpy as np
@@ -15,10 +15,10 @@ from dpr_tf import BatchEncoding, TFDPRContextEncoder, TFDPRQuestionEncoder, TFD
 RECORDED = recordings.read_json("api/tf_input_forms")
 MODELS = {"ctx": TFDPRContextEncoder, "question": TFDPRQuestionEncoder, "reader": TFDPRReader}
 
-I = np.array(RECORDED["inputs"]["input_ids"], "int32")
-M = np.array(RECORDED["inputs"]["attention_mask"], "int32")
-T = np.array(RECORDED["inputs"]["token_type_ids"], "int32")
-ids, mask, types = tf.constant(I), tf.constant(M), tf.constant(T)
+IDS = np.array(RECORDED["inputs"]["input_ids"], "int32")
+MASK = np.array(RECORDED["inputs"]["attention_mask"], "int32")
+TYPES = np.array(RECORDED["inputs"]["token_type_ids"], "int32")
+ids, mask, types = tf.constant(IDS), tf.constant(MASK), tf.constant(TYPES)
 ROWS = [[4, 106, 10, 9, 135, 5], [4, 102, 97, 94, 5]]
 
 
@@ -56,7 +56,9 @@ def swapped_inputs(m):
 
 
 def data(m):
-    return m.predict(tf.data.Dataset.from_tensor_slices({"input_ids": I, "attention_mask": M}).batch(2), verbose=0)
+    return m.predict(
+        tf.data.Dataset.from_tensor_slices({"input_ids": IDS, "attention_mask": MASK}).batch(2), verbose=0
+    )
 
 
 # The recorded form -> the same call. `m` is the model, `e` the embedded ids.
@@ -78,8 +80,12 @@ FORMS = {
     "model({'input_ids', 'attention_mask', 'token_type_ids'})": lambda m, e: m(
         {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
     ),
-    "model({'attention_mask', 'input_ids'}) other order": lambda m, e: m({"attention_mask": mask, "input_ids": ids}),
-    "model({'input_ids'}, attention_mask=mask) mixed": lambda m, e: m({"input_ids": ids}, attention_mask=mask),
+    "model({'attention_mask', 'input_ids'}) other order": lambda m, e: m(
+        {"attention_mask": mask, "input_ids": ids}
+    ),
+    "model({'input_ids'}, attention_mask=mask) mixed": lambda m, e: m(
+        {"input_ids": ids}, attention_mask=mask
+    ),
     "model([ids], attention_mask=mask) mixed": lambda m, e: m([ids], attention_mask=mask),
     "model({'input_ids', 'attention_mask'}, attention_mask=other) both": lambda m, e: m(
         {"input_ids": ids, "attention_mask": mask}, attention_mask=tf.ones_like(mask)
@@ -91,26 +97,28 @@ FORMS = {
     "model(input_ids=None, inputs_embeds=embeds, attention_mask=mask)": lambda m, e: m(
         input_ids=None, inputs_embeds=e, attention_mask=mask
     ),
-    "model({'input_ids': None, 'inputs_embeds': embeds})": lambda m, e: m({"input_ids": None, "inputs_embeds": e}),
+    "model({'input_ids': None, 'inputs_embeds': embeds})": lambda m, e: m(
+        {"input_ids": None, "inputs_embeds": e}
+    ),
     "model({'inputs': ids})": lambda m, e: m({"inputs": ids}),
     "model(inputs=ids)": lambda m, e: m(inputs=ids),
-    "model(numpy int32)": lambda m, e: m(I),
-    "model(numpy int64)": lambda m, e: m(I.astype("int64")),
-    "model(numpy dict)": lambda m, e: m({"input_ids": I, "attention_mask": M}),
-    "model([numpy, numpy])": lambda m, e: m([I, M]),
+    "model(numpy int32)": lambda m, e: m(IDS),
+    "model(numpy int64)": lambda m, e: m(IDS.astype("int64")),
+    "model(numpy dict)": lambda m, e: m({"input_ids": IDS, "attention_mask": MASK}),
+    "model([numpy, numpy])": lambda m, e: m([IDS, MASK]),
     "model(tf int64)": lambda m, e: m(tf.cast(ids, tf.int64)),
     "model(tf int64, int64 mask)": lambda m, e: m(tf.cast(ids, tf.int64), tf.cast(mask, tf.int64)),
     "model(float ids)": lambda m, e: m(tf.cast(ids, tf.float32)),
     "model(bool mask)": lambda m, e: m(ids, tf.cast(mask, tf.bool)),
     "model(float mask)": lambda m, e: m(ids, tf.cast(mask, tf.float32)),
-    "model(python nested list)": lambda m, e: m(I.tolist()),
-    "model(python list in dict)": lambda m, e: m({"input_ids": I.tolist()}),
-    "model(input_ids=python nested list)": lambda m, e: m(input_ids=I.tolist()),
+    "model(python nested list)": lambda m, e: m(IDS.tolist()),
+    "model(python list in dict)": lambda m, e: m({"input_ids": IDS.tolist()}),
+    "model(input_ids=python nested list)": lambda m, e: m(input_ids=IDS.tolist()),
     "model(tf.Variable)": lambda m, e: m(tf.Variable(ids)),
     "model(ragged)": lambda m, e: m(tf.ragged.constant(ROWS, dtype="int32")),
     "model(sparse)": lambda m, e: m(tf.sparse.from_dense(ids)),
     "model(BatchEncoding)": lambda m, e: m(BatchEncoding({"input_ids": ids, "attention_mask": mask})),
-    "model(BatchEncoding numpy)": lambda m, e: m(BatchEncoding({"input_ids": I, "attention_mask": M})),
+    "model(BatchEncoding numpy)": lambda m, e: m(BatchEncoding({"input_ids": IDS, "attention_mask": MASK})),
     "model(**BatchEncoding)": lambda m, e: m(**BatchEncoding({"input_ids": ids, "attention_mask": mask})),
     "model(ids rank 1)": lambda m, e: m(ids[0]),
     "model(ids rank 3)": lambda m, e: m(ids[None]),
@@ -124,11 +132,11 @@ FORMS = {
     "tf.function(model)(dict)": lambda m, e: tf.function(m)({"input_ids": ids, "attention_mask": mask}),
     "tf.function return_dict=False": lambda m, e: tf.function(lambda x: m(x, return_dict=False))(ids),
     "tf.function jit_compile=True": lambda m, e: tf.function(m, jit_compile=True)(ids),
-    "model.predict(dict)": lambda m, e: m.predict({"input_ids": I, "attention_mask": M}, verbose=0),
-    "model.predict(numpy)": lambda m, e: m.predict(I, verbose=0),
-    "model.predict([ids, mask])": lambda m, e: m.predict([I, M], verbose=0),
+    "model.predict(dict)": lambda m, e: m.predict({"input_ids": IDS, "attention_mask": MASK}, verbose=0),
+    "model.predict(numpy)": lambda m, e: m.predict(IDS, verbose=0),
+    "model.predict([ids, mask])": lambda m, e: m.predict([IDS, MASK], verbose=0),
     "model.predict(tf.data of dicts)": lambda m, e: data(m),
-    "model.predict_on_batch": lambda m, e: m.predict_on_batch(I),
+    "model.predict_on_batch": lambda m, e: m.predict_on_batch(IDS),
     "Keras functional: one Input": lambda m, e: one_input(m),
     "Keras functional: fixed shape": lambda m, e: one_input(m, length=6),
     "Keras functional: dict of Inputs": lambda m, e: dict_of_inputs(m),
@@ -244,13 +252,20 @@ def test_form(form, kind, model, plain):
 
 
 def _errors(mro):
-    known = {"ValueError": ValueError, "TypeError": TypeError, "InvalidArgumentError": tf.errors.InvalidArgumentError}
+    known = {
+        "ValueError": ValueError,
+        "TypeError": TypeError,
+        "InvalidArgumentError": tf.errors.InvalidArgumentError,
+    }
     return tuple(known[name] for name in mro if name in known)
 
 
 def test_a_record_class_is_returned(model, kind):
     assert type(model(ids)).__name__ == RECORDED["forms"]["model(ids)"][kind]["returns"]
-    assert type(model.predict(I, verbose=0)).__name__ == RECORDED["forms"]["model.predict(numpy)"][kind]["returns"]
+    assert (
+        type(model.predict(IDS, verbose=0)).__name__
+        == RECORDED["forms"]["model.predict(numpy)"][kind]["returns"]
+    )
     assert isinstance(model(ids, return_dict=False), tuple)
 
 
@@ -270,7 +285,7 @@ def test_nested_lists_of_other_lengths_are_padded(model, plain):
 
 
 def test_nested_lists_of_ids_and_mask(model, plain):
-    found = model([I.tolist(), M.tolist()])[0]
+    found = model([IDS.tolist(), MASK.tolist()])[0]
     np.testing.assert_allclose(found, plain["mask"], atol=recordings.TOLERANCE, rtol=0)
 
 
@@ -280,7 +295,7 @@ def test_ragged_inside_a_graph(model, plain):
 
 
 def test_mask_of_rank_three_masks_pairs(model, plain):
-    pairs = np.repeat(M[:, None, :], I.shape[1], axis=1)
+    pairs = np.repeat(MASK[:, None, :], IDS.shape[1], axis=1)
     found = model(ids, tf.constant(pairs))[0]
     np.testing.assert_allclose(found, plain["mask"], atol=recordings.TOLERANCE, rtol=0)
 
@@ -303,4 +318,4 @@ def test_a_readers_dict_with_token_types_says_so():
 def test_torch_tensors_are_refused_with_the_remedy(model):
     torch = pytest.importorskip("torch")
     with pytest.raises(ValueError, match=r"\.numpy\(\)"):
-        model(torch.tensor(I))
+        model(torch.tensor(IDS))

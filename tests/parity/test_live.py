@@ -5,10 +5,12 @@ import pytest
 import recordings
 from keras import ops
 
-torch = pytest.importorskip("torch", reason='compares with PyTorch: pip install "dpr_tf[parity]"')
-transformers = pytest.importorskip("transformers", reason='compares with Transformers: pip install "dpr_tf[parity]"')
-
 import dpr_tf
+
+torch = pytest.importorskip("torch", reason='compares with PyTorch: pip install "dpr_tf[parity]"')
+transformers = pytest.importorskip(
+    "transformers", reason='compares with Transformers: pip install "dpr_tf[parity]"'
+)
 
 KINDS = {"ctx": "ContextEncoder", "question": "QuestionEncoder", "reader": "Reader"}
 SIZES = {
@@ -36,10 +38,16 @@ def compare(ours, theirs, tolerance=recordings.TOLERANCE):
     found = ours(ids, mask, output_hidden_states=True, output_attentions=True)
     theirs = theirs.eval()
     with torch.no_grad():
-        wanted = theirs(torch.tensor(ids), torch.tensor(mask), output_hidden_states=True, output_attentions=True)
+        wanted = theirs(
+            torch.tensor(ids), torch.tensor(mask), output_hidden_states=True, output_attentions=True
+        )
     assert list(found) == list(wanted.keys())
     for name in found:
-        pairs = zip(found[name], wanted[name], strict=True) if isinstance(found[name], tuple) else [(found[name], wanted[name])]
+        pairs = (
+            zip(found[name], wanted[name], strict=True)
+            if isinstance(found[name], tuple)
+            else [(found[name], wanted[name])]
+        )
         for our, their in pairs:
             assert np.abs(ops.convert_to_numpy(our) - their.numpy()).max() <= tolerance, name
 
@@ -65,7 +73,9 @@ def test_transformers_loads_what_we_save(ours, kind, tmp_path, max_shard_size):
 
 
 def test_we_load_what_transformers_saves(ours, kind, tmp_path):
-    config = transformers.DPRConfig(**SIZES, projection_dim=ours.config.projection_dim, attn_implementation="eager")
+    config = transformers.DPRConfig(
+        **SIZES, projection_dim=ours.config.projection_dim, attn_implementation="eager"
+    )
     theirs = getattr(transformers, f"DPR{kind}")(config)
     for parameter in theirs.parameters():
         torch.nn.init.normal_(parameter, 0.0, 0.3)

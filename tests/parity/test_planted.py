@@ -31,7 +31,10 @@ def must_fail(model, name):
 
 
 def swap(model, first, second):
-    a, b = (next(v for path, v in model.variables_by_path.items() if path.endswith(end)) for end in (first, second))
+    a, b = (
+        next(v for path, v in model.variables_by_path.items() if path.endswith(end))
+        for end in (first, second)
+    )
     old_a, old_b = ops.convert_to_numpy(a), ops.convert_to_numpy(b)
     a.assign(old_b)
     b.assign(old_a)

@@ -1,4 +1,4 @@
-"""The Keras models against recorded outputs and gradients, and every sound checkpoint file against its weights' outputs."""
+"""The Keras models against recorded outputs and gradients, as built and from every sound checkpoint file."""
 
 import keras
 import numpy as np
@@ -30,14 +30,18 @@ def test_outputs_of_every_configuration(name):
     recordings.assert_parity(model, name, ops.convert_to_numpy)
 
 
-@pytest.mark.parametrize("entry", SOUND, ids=lambda entry: f"{entry['path'].split('/', 1)[1]}-{entry['kind']}")
+@pytest.mark.parametrize(
+    "entry", SOUND, ids=lambda entry: f"{entry['path'].split('/', 1)[1]}-{entry['kind']}"
+)
 @pytest.mark.filterwarnings("ignore:.*not used:UserWarning")
 def test_every_sound_checkpoint_gives_its_outputs(entry):
     recordings.assert_parity(load(entry), entry["weights"], ops.convert_to_numpy)
 
 
 @pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="takes gradients with a TensorFlow tape")
-@pytest.mark.parametrize("name", [name for name in ARCHITECTURES if "grad" in recordings.weights()[name]["cases"]])
+@pytest.mark.parametrize(
+    "name", [name for name in ARCHITECTURES if "grad" in recordings.weights()[name]["cases"]]
+)
 def test_gradients_of_every_configuration(name):
     import tensorflow as tf
 
@@ -62,4 +66,6 @@ def test_gradients_of_every_configuration(name):
             found, wanted = (np.delete(g, model.config.pad_token_id, axis=0) for g in (found, wanted))
         assert np.abs(found - wanted).max() <= recordings.TOLERANCE, row.torch
         compared.append(f"grad/pt/grad/{row.torch}")
-    assert sorted(compared) == sorted(key for key in recordings.expected(name) if key.startswith("grad/pt/grad/"))
+    assert sorted(compared) == sorted(
+        key for key in recordings.expected(name) if key.startswith("grad/pt/grad/")
+    )

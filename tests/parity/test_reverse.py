@@ -5,10 +5,10 @@ import pytest
 import recordings
 from keras import ops
 
-torch = pytest.importorskip("torch", reason='the PyTorch twins need torch: pip install "dpr_tf[torch]"')
-
 import dpr_tf
 from dpr_tf.weights import files
+
+torch = pytest.importorskip("torch", reason='the PyTorch twins need torch: pip install "dpr_tf[torch]"')
 
 KINDS = {"ctx": "ContextEncoder", "question": "QuestionEncoder", "reader": "Reader"}
 ARCHITECTURES = [name for name, entry in recordings.weights().items() if "/arch/" in entry["computed_from"]]
@@ -32,7 +32,9 @@ def torch_call(model):
 
     def call(**arguments):
         with torch.no_grad():
-            return model(**{k: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for k, v in arguments.items()})
+            return model(
+                **{k: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for k, v in arguments.items()}
+            )
 
     return call
 
@@ -50,7 +52,9 @@ def test_the_twin_loads_what_the_keras_model_saves(name, saving, tmp_path):
 def test_pytorch_itself_finds_the_export_complete(name, tmp_path):
     keras_model, twin_class = models(name)
     keras_model.save_pretrained(tmp_path)
-    state = {key: torch.from_numpy(array.read().copy()) for key, array in files.read_checkpoint(tmp_path).items()}
+    state = {
+        key: torch.from_numpy(array.read().copy()) for key, array in files.read_checkpoint(tmp_path).items()
+    }
     twin_class(keras_model.config).load_state_dict(state, strict=True)
 
 
