@@ -1,4 +1,6 @@
-"""`from_pretrained`, `save_pretrained`, `push_to_hub` and `init_from_bert`: the same few methods for all three models.
+"""`from_pretrained`, `save_pretrained`, `push_to_hub` and `init_from_bert`.
+
+The same few methods for all three models.
 
 Joins models and weights: names and files come from `dpr_tf.weights`, where to find them from `dpr_tf.hub`.
 """
@@ -9,7 +11,7 @@ import contextlib
 import logging
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,10 @@ Loaded = Any  # a model, or (model, loading information)
 
 
 class PretrainedModel(keras.Model):
-    """A Keras model that reads and writes checkpoints. Abstract; `dpr_tf.models.dpr` has the final classes."""
+    """A Keras model that reads and writes checkpoints. Abstract.
+
+    `dpr_tf.models.dpr` has the final classes.
+    """
 
     config: DPRConfig
     head = ""
@@ -46,44 +51,43 @@ class PretrainedModel(keras.Model):
     ) -> Loaded:
         """Makes a model of a checkpoint: a local folder, a weights file, or a Hub id.
 
-        Every format is read, whatever `from_pt` says: safetensors, `pytorch_model.bin`, `tf_model.h5`, shards of each,
-        and facebookresearch/DPR's `.cp`; torch is not needed. Weights are read one at a time, straight into the model.
+        Every format is read, whatever `from_pt` says: safetensors, `pytorch_model.bin`, `tf_model.h5`, shards
+        of each, and facebookresearch/DPR's `.cp`; torch is not needed. Weights are read one at a time,
+        straight into the model.
 
         Args:
             pretrained_model_name_or_path: folder, file or Hub id.
             *model_args: further positional arguments of the class.
             config: a configuration, or where to read it; default: the checkpoint's own.
             from_pt: which file to prefer in a folder that has several: PyTorch's instead of TensorFlow's.
-            output_loading_info: return (model, information) with the keys that were missing, unexpected or mismatched.
-            ignore_mismatched_sizes: initialise weights of another shape than the checkpoint's, instead of refusing.
+            output_loading_info: return (model, information) with the keys that were missing, unexpected or
+                mismatched.
+            ignore_mismatched_sizes: initialise weights of another shape than the checkpoint's, instead of
+                refusing.
             dtype: Keras's dtype or precision policy, e.g. "bfloat16" or "mixed_bfloat16".
             **kwargs: Hub arguments (`revision`, `subfolder`, `token`, `cache_dir`, `local_files_only`,
-                `force_download`), `name` and `trainable` of the Keras model, or configuration fields to override.
+                `force_download`), `name` and `trainable` of the Keras model, or configuration fields to
+                override.
 
         Returns:
             The model, or (model, {"missing_keys", "unexpected_keys", "mismatched_keys"}).
 
         Raises:
             OSError: if nothing is there, or a file is damaged.
-            ValueError: if weights are missing, of other shapes or of another role; the error lists all of them.
+            ValueError: if weights are missing, of other shapes or of another role; the error lists all of
+                them.
             TypeError: for a keyword that is neither an argument nor a configuration field.
         """
-        hub_arguments, kwargs = hub.split_arguments(kwargs)
-        path = sources.find_weights(pretrained_model_name_or_path, files.WEIGHT_FILES[from_pt], hub_arguments)
-        checkpoint = files.read_checkpoint(path)
-        model_kwargs = {name: kwargs.pop(name) for name in ("name", "trainable") if name in kwargs}
-        config = sources.configuration(config, pretrained_model_name_or_path, checkpoint, hub_arguments, kwargs)
-        with _without_values():
-            model = cls(config, *model_args, dtype=dtype, **model_kwargs)
-        with _values_for(model) as slots:
-            report = convert.load_into(
+        model, report = cls._load(
+            lambda slots, rows, checkpoint: convert.load_into(
                 slots,
-                names.rows(config, cls.head),
+                rows,
                 checkpoint,
                 ignore_mismatched_sizes=ignore_mismatched_sizes,
                 may_initialise=sources.asked_by(kwargs),
-            )
-        _log_initialised(model, report)
+            ),
+            *(pretrained_model_name_or_path, model_args, config, from_pt, dtype, kwargs),
+        )
         return (model, report.loading_info()) if output_loading_info else model
 
     @classmethod
@@ -98,38 +102,63 @@ class PretrainedModel(keras.Model):
         dtype: Any = None,
         **kwargs: Any,
     ) -> Loaded:
-        """Starts a model from the BERT inside any checkpoint; what BERT lacks (projection, reader heads) starts fresh.
+        """Starts a model from the BERT inside any checkpoint.
+
+        What BERT lacks (projection, reader heads) starts fresh.
 
         Args:
-            pretrained_model_name_or_path: folder, file or Hub id of a BERT model, with or without pre-training heads,
-                or of any DPR model.
-            config, from_pt, output_loading_info, ignore_mismatched_sizes, dtype, **kwargs: as in `from_pretrained`;
+            pretrained_model_name_or_path: folder, file or Hub id of a BERT model, with or without
+                pre-training heads, or of any DPR model.
+            config, from_pt, output_loading_info, ignore_mismatched_sizes, dtype, **kwargs: as in
+            `from_pretrained`;
                 `projection_dim=n` adds a projection.
 
         Returns:
-            The model, or (model, information) with "initialised", the paths of the fresh weights, beside the usual keys.
+            The model, or (model, information) with "initialised", the paths of the fresh weights, beside the
+            usual keys.
 
         Raises:
             OSError: if nothing is there, or a file is damaged.
             ValueError: if the checkpoint has no BERT, or one with weights missing or of other shapes.
         """
-        hub_arguments, kwargs = hub.split_arguments(kwargs)
-        path = sources.find_weights(pretrained_model_name_or_path, files.WEIGHT_FILES[from_pt], hub_arguments)
-        checkpoint = files.read_checkpoint(path)
-        model_kwargs = {name: kwargs.pop(name) for name in ("name", "trainable") if name in kwargs}
-        config = sources.configuration(config, pretrained_model_name_or_path, checkpoint, hub_arguments, kwargs)
-        with _without_values():
-            model = cls(config, dtype=dtype, **model_kwargs)
-        with _values_for(model) as slots:
-            report = convert.load_bert(
-                slots,
-                names.rows(config, cls.head),
-                checkpoint,
-                ignore_mismatched_sizes=ignore_mismatched_sizes,
-            )
-        _log_initialised(model, report)
+        model, report = cls._load(
+            lambda slots, rows, checkpoint: convert.load_bert(
+                slots, rows, checkpoint, ignore_mismatched_sizes=ignore_mismatched_sizes
+            ),
+            *(pretrained_model_name_or_path, (), config, from_pt, dtype, kwargs),
+        )
         info = {**report.loading_info(), "initialised": list(report.initialised)}
         return (model, info) if output_loading_info else model
+
+    @classmethod
+    def _load(
+        cls,
+        load: Callable[[dict[str, _Slot], list[names.Row], files.Checkpoint], convert.LoadReport],
+        name_or_path: str | os.PathLike,
+        model_args: tuple,
+        config: DPRConfig | str | os.PathLike | None,
+        from_pt: bool,
+        dtype: Any,
+        kwargs: dict[str, Any],
+    ) -> tuple[Any, convert.LoadReport]:
+        """Finds the files, makes the model without values, and lets `load` give it the checkpoint's."""
+        hub_arguments, kwargs = hub.split_arguments(kwargs)
+        path = sources.find_weights(name_or_path, files.WEIGHT_FILES[from_pt], hub_arguments)
+        checkpoint = files.read_checkpoint(path)
+        model_kwargs = {name: kwargs.pop(name) for name in ("name", "trainable") if name in kwargs}
+        config = sources.configuration(config, name_or_path, checkpoint, hub_arguments, kwargs)
+        with _without_values():
+            model = cls(config, *model_args, dtype=dtype, **model_kwargs)
+        with _values_for(model) as slots:
+            report = load(slots, names.rows(config, cls.head), checkpoint)
+        if report.initialised:
+            logger.warning(
+                "%s: these weights are not in %s and start fresh, train them before use: %s",
+                cls.__name__,
+                report.source,
+                ", ".join(report.initialised),
+            )
+        return model, report
 
     def save_pretrained(
         self,
@@ -150,12 +179,13 @@ class PretrainedModel(keras.Model):
             save_directory: made if it does not exist.
             saved_model: also write a SavedModel to `saved_model/<version>/`, for TensorFlow Serving.
             version: number of that SavedModel.
-            push_to_hub: also upload the folder to the Hub; its name is the repository's, unless `repo_id` is given.
+            push_to_hub: also upload the folder to the Hub; its name is the repository's, unless `repo_id` is
+                given.
             signatures: of the SavedModel; default: `serving_default` (int32) and `int64_serving`.
             max_shard_size: largest size of one weights file, in bytes or as text such as "500MB".
             create_pr: with `push_to_hub`: open a pull request.
-            safe_serialization: `model.safetensors` with Hugging Face's PyTorch names and layout, which torch users load
-                directly; False: `tf_model.h5` as Transformers v4.34 wrote it.
+            safe_serialization: `model.safetensors` with Hugging Face's PyTorch names and layout, which torch
+                users load directly; False: `tf_model.h5` as Transformers v4.34 wrote it.
             token: Hub token.
             **kwargs: of `push_to_hub`.
 
@@ -172,7 +202,12 @@ class PretrainedModel(keras.Model):
         if safe_serialization:
             files.write_safetensors(folder, convert.to_torch(self.variables_by_path, rows), max_shard_size)
         else:
-            files.write_h5(folder, convert.to_tf_h5(self.variables_by_path, rows), names.TF_SCOPE[self.head], max_shard_size)
+            files.write_h5(
+                folder,
+                convert.to_tf_h5(self.variables_by_path, rows),
+                names.TF_SCOPE[self.head],
+                max_shard_size,
+            )
         config.save_pretrained(folder)
         if saved_model:
             from dpr_tf.serving import export_saved_model
@@ -228,7 +263,8 @@ class PretrainedModel(keras.Model):
 class _Slot:
     """A variable that has a shape and a dtype but no value yet; the first `assign` gives it one.
 
-    Giving it its first value, instead of overwriting another, saves the other's memory and the time to compute it.
+    Giving it its first value, instead of overwriting another, saves the other's memory and the time to
+    compute it.
     """
 
     def __init__(self, variable: keras.Variable) -> None:
@@ -247,23 +283,17 @@ def _without_values() -> keras.StatelessScope:
 
 @contextlib.contextmanager
 def _values_for(model: PretrainedModel) -> Iterator[dict[str, _Slot]]:
-    """Gives the variables of a new model by path; those not assigned inside get their initial values at the end."""
+    """Gives the variables of a new model by path.
+
+    Those not assigned inside get their initial values at the end.
+    """
     mine = {id(variable) for variable in model.variables}
     waiting = global_state.get_global_attribute("uninitialized_variables", [])
-    # Off Keras's list of variables to initialise: some have a value by then, and a failed load must leave nothing there.
+    # Off Keras's list of variables to initialise: some have a value by then, and a failed load must leave
+    # nothing there.
     global_state.set_global_attribute("uninitialized_variables", [v for v in waiting if id(v) not in mine])
     slots = {path: _Slot(variable) for path, variable in model.variables_by_path.items()}
     yield slots
     for variable in model.variables:
         if variable._value is None:
             variable._deferred_initialize()
-
-
-def _log_initialised(model: PretrainedModel, report: convert.LoadReport) -> None:
-    if report.initialised:
-        logger.warning(
-            "%s: these weights are not in %s and start fresh, train them before use: %s",
-            type(model).__name__,
-            report.source,
-            ", ".join(report.initialised),
-        )
