@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -60,7 +62,7 @@ class Embeddings(keras.layers.Layer):
     [batch, tokens] -> [batch, tokens, hidden].
     """
 
-    def __init__(self, config: DPRConfig, **kwargs):
+    def __init__(self, config: DPRConfig, **kwargs: Any):
         super().__init__(**kwargs)
         self.config = config
         self.word_embeddings = self._table(config.vocab_size, "word_embeddings")
@@ -137,7 +139,7 @@ class SelfAttention(keras.layers.Layer):
     products as well ("relative_key_query", Huang et al. 2020) to the scores.
     """
 
-    def __init__(self, config: DPRConfig, **kwargs):
+    def __init__(self, config: DPRConfig, **kwargs: Any):
         super().__init__(**kwargs)
         self.config = config
         self.heads = config.num_attention_heads
@@ -211,7 +213,7 @@ class SelfAttention(keras.layers.Layer):
 class Block(keras.layers.Layer):
     """Self-attention and the two-layer feed-forward network, each with residual and LayerNorm after it."""
 
-    def __init__(self, config: DPRConfig, **kwargs):
+    def __init__(self, config: DPRConfig, **kwargs: Any):
         super().__init__(**kwargs)
         self.config = config
         self.attention = SelfAttention(config, name="attention", dtype=self.dtype_policy)
@@ -244,7 +246,7 @@ class Block(keras.layers.Layer):
 class Encoder(keras.layers.Layer):
     """The stack of blocks."""
 
-    def __init__(self, config: DPRConfig, **kwargs):
+    def __init__(self, config: DPRConfig, **kwargs: Any):
         super().__init__(**kwargs)
         self.config = config
         self.gradient_checkpointing = False
@@ -274,7 +276,7 @@ class Encoder(keras.layers.Layer):
 class Bert(keras.layers.Layer):
     """Embeddings and encoder: ids to states."""
 
-    def __init__(self, config: DPRConfig, **kwargs):
+    def __init__(self, config: DPRConfig, **kwargs: Any):
         super().__init__(**kwargs)
         self.config = config
         self.embeddings = Embeddings(config, name="embeddings", dtype=self.dtype_policy)
@@ -306,18 +308,20 @@ class Bert(keras.layers.Layer):
         return self.encoder(states, (1.0 - mask) * lowest(self.compute_dtype), training=training)
 
 
-def dense(config: DPRConfig, units: int, name: str, dtype, activation=None) -> keras.layers.Dense:
+def dense(
+    config: DPRConfig, units: int, name: str, dtype: Any, activation: Callable | None = None
+) -> keras.layers.Dense:
     """A Dense layer with BERT's initialisation."""
     return keras.layers.Dense(
         units, activation=activation, kernel_initializer=weight_initializer(config), name=name, dtype=dtype
     )
 
 
-def layer_norm(config: DPRConfig, dtype) -> keras.layers.LayerNormalization:
+def layer_norm(config: DPRConfig, dtype: Any) -> keras.layers.LayerNormalization:
     """A LayerNormalization with the configuration's epsilon (Keras's own default is 1e-3)."""
     return keras.layers.LayerNormalization(epsilon=config.layer_norm_eps, name="LayerNorm", dtype=dtype)
 
 
-def dropout(x, rate: float, seed):
+def dropout(x: Any, rate: float, seed: Any) -> Any:
     """Drops units of `x` with a seed drawn before; no dropout without one."""
     return x if seed is None or rate == 0.0 else keras.random.dropout(x, rate, seed=DrawnSeed(seed))

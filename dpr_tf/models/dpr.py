@@ -31,7 +31,7 @@ register_outputs(TF_OUTPUTS)
 class VectorEncoder(keras.layers.Layer):
     """BERT, the [CLS] state, and a linear projection if `projection_dim` > 0."""
 
-    def __init__(self, config: DPRConfig, **kwargs):
+    def __init__(self, config: DPRConfig, **kwargs: Any):
         super().__init__(**kwargs)
         self.config = config
         self.bert_model = Bert(config, name="bert_model", dtype=self.dtype_policy)
@@ -66,7 +66,7 @@ class VectorEncoder(keras.layers.Layer):
 class SpanPredictor(keras.layers.Layer):
     """BERT with start and end logits per token and a relevance logit per passage, on unprojected states."""
 
-    def __init__(self, config: DPRConfig, **kwargs):
+    def __init__(self, config: DPRConfig, **kwargs: Any):
         super().__init__(**kwargs)
         self.config = config
         self.encoder = VectorEncoder(config, name="encoder", dtype=self.dtype_policy)
