@@ -24,7 +24,7 @@ demo: $(VENV)/installed
 	$(VENV)/bin/dpr-tf demo
 
 test: $(VENV)/installed-test
-	$(python) -m pytest $(ARGS)
+	$(python) -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 check: lint format types
 
