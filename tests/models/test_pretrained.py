@@ -41,7 +41,7 @@ def model(kind):
     return KINDS[kind].from_pretrained(folder(f"formats/{kind}-safetensors"))
 
 
-# ------------------------------------------------------------------------------------------------------ loading
+# ------------------------------------------------------------------------------------------------- loading
 
 
 def test_loading_information(kind):
@@ -57,7 +57,11 @@ def test_every_format_is_read_whatever_from_pt_says(from_pt):
         path = folder(f"formats/{name}")
         np.testing.assert_allclose(
             first(TFDPRContextEncoder.from_pretrained(path, from_pt=from_pt)),
-            first(TFDPRContextEncoder.from_pretrained(next(p for p in path.iterdir() if p.suffix in (".safetensors", ".h5", ".bin")))),
+            first(
+                TFDPRContextEncoder.from_pretrained(
+                    next(p for p in path.iterdir() if p.suffix in (".safetensors", ".h5", ".bin"))
+                )
+            ),
             atol=1e-7,
         )
 
@@ -124,7 +128,7 @@ def test_a_role_mix_up_names_the_remedy(cls, name, remedy):
 def test_nothing_there(tmp_path):
     with pytest.raises(OSError, match=r"config\.json|model\.safetensors"):
         TFDPRReader.from_pretrained(tmp_path)
-    with pytest.raises(OSError, match="neither|no folder|There is no"):
+    with pytest.raises(OSError, match=r"neither|no folder|There is no"):
         TFDPRReader.from_pretrained(tmp_path / "not-here")
 
 
@@ -148,7 +152,8 @@ BAD = sorted({entry.parent.name for entry in folder("bad").glob("*/*")})
 # These load: what is odd about them is harmless or said in a warning.
 FINE = {
     "control-question", "control-reader", "config-extra-fields", "config-no-model-type",
-    "config-unknown-model-type", "config-utf8-bom", "extra-key", "double-weights", "nan-weights", "safetensors-no-metadata",
+    "config-unknown-model-type", "config-utf8-bom", "extra-key", "double-weights", "nan-weights",
+    "safetensors-no-metadata",
     "safetensors-unknown-format",
 }  # fmt: skip
 
@@ -158,7 +163,13 @@ def test_bad_checkpoints_end_in_a_clear_error(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # hostile files would leave a trace here
     path = folder(f"bad/{name}")
     path = path / "checkpoint.cp" if (path / "checkpoint.cp").is_file() else path
-    cls = TFDPRReader if "reader" in name else TFDPRContextEncoder if name == "wrong-kind" else TFDPRQuestionEncoder
+    cls = (
+        TFDPRReader
+        if "reader" in name
+        else TFDPRContextEncoder
+        if name == "wrong-kind"
+        else TFDPRQuestionEncoder
+    )
     before = set(path.parent.rglob("*"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -175,21 +186,28 @@ def test_bad_checkpoints_end_in_a_clear_error(name, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-# ------------------------------------------------------------------------------------------------------- saving
+# -------------------------------------------------------------------------------------------------- saving
 
 
-@pytest.mark.parametrize("arguments", [
-    {},
-    {"max_shard_size": "8KB"},
-    {"safe_serialization": False},
-    {"safe_serialization": False, "max_shard_size": "8KB"},
-])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"max_shard_size": "8KB"},
+        {"safe_serialization": False},
+        {"safe_serialization": False, "max_shard_size": "8KB"},
+    ],
+)
 def test_save_and_load(model, tmp_path, arguments):
     model.save_pretrained(tmp_path, **arguments)
     names = sorted(path.name for path in tmp_path.iterdir())
     stem = "tf_model" if arguments.get("safe_serialization") is False else "model"
     suffix = ".h5" if stem == "tf_model" else ".safetensors"
-    assert f"{stem}{suffix}.index.json" in names if "max_shard_size" in arguments else names == ["config.json", stem + suffix]
+    assert (
+        f"{stem}{suffix}.index.json" in names
+        if "max_shard_size" in arguments
+        else names == ["config.json", stem + suffix]
+    )
     other, info = type(model).from_pretrained(tmp_path, output_loading_info=True)
     assert info == {"missing_keys": [], "unexpected_keys": [], "mismatched_keys": []}
     np.testing.assert_array_equal(first(other), first(model))
@@ -227,7 +245,8 @@ def test_a_resized_model_survives(tmp_path):
     np.testing.assert_array_equal(first(other), first(model))
 
 
-# --------------------------------------------------------------------------------------------------- from BERT
+# --------------------------------------------------------------------------------------------------- from
+# BERT
 
 
 @pytest.mark.parametrize("cls", KINDS.values())
@@ -248,19 +267,21 @@ def test_init_from_bert_takes_the_bert_of_a_dpr_model():
     np.testing.assert_array_equal(first(model), first(source))
 
 
-# -------------------------------------------------------------------------------------------------------- files
+# --------------------------------------------------------------------------------------------------- files
 
 
 def test_an_original_checkpoint_without_a_configuration(tmp_path):
     source = folder("original/biencoder-namedtuple/checkpoint.cp")
     shutil.copyfile(source, tmp_path / "dpr_biencoder.39")
     wanted = DPRConfig.from_pretrained(source.parent)
-    model = TFDPRQuestionEncoder.from_pretrained(tmp_path / "dpr_biencoder.39", num_attention_heads=wanted.num_attention_heads)
+    model = TFDPRQuestionEncoder.from_pretrained(
+        tmp_path / "dpr_biencoder.39", num_attention_heads=wanted.num_attention_heads
+    )
     for field in ("hidden_size", "num_hidden_layers", "vocab_size", "intermediate_size", "projection_dim"):
         assert getattr(model.config, field) == getattr(wanted, field)
 
 
-# ----------------------------------------------------------------------------------------------------------- hub
+# ----------------------------------------------------------------------------------------------------- hub
 
 
 def test_hub_models_and_their_shards(monkeypatch, tmp_path):
@@ -271,7 +292,9 @@ def test_hub_models_and_their_shards(monkeypatch, tmp_path):
         server.add_folder("owner/reader", folder("formats/reader-safetensors"))
         server.add_folder("owner/sharded", tmp_path / "sharded", revision="v1")
         np.testing.assert_array_equal(first(TFDPRReader.from_pretrained("owner/reader")), first(model))
-        np.testing.assert_array_equal(first(TFDPRReader.from_pretrained("owner/sharded", revision="v1")), first(model))
+        np.testing.assert_array_equal(
+            first(TFDPRReader.from_pretrained("owner/sharded", revision="v1")), first(model)
+        )
         with pytest.raises(OSError, match="owner/nothing"):
             TFDPRReader.from_pretrained("owner/nothing")
         server.down = True
@@ -289,7 +312,7 @@ def test_push_to_hub(monkeypatch, tmp_path):
         np.testing.assert_array_equal(first(TFDPRReader.from_pretrained("owner/mine")), first(model))
 
 
-# ------------------------------------------------------------------------------------------------------- memory
+# -------------------------------------------------------------------------------------------------- memory
 
 MEASURE = """
 import sys
