@@ -37,7 +37,7 @@ def test_the_demo_answers_its_questions_in_time():
         exact_match(answer, wanted[question])
         for question, answer in zip(demo.QUESTIONS, answers, strict=True)
     ]
-    assert sum(right) >= 4
+    assert sum(right) >= 5  # all six were, when they were chosen
     text = " ".join(shown.stdout.split())
     assert all(f"**{answer}**" in text for answer in answers)
     assert shown.stderr.lstrip().startswith("Embedding passages:")  # no messages of TensorFlow
@@ -71,15 +71,16 @@ def test_retrieval_is_as_good_as_measured(system, questions):
     retrieved = system.retriever.retrieve([question.text for question in questions], k=20)
     texts = [[scored.passage.text for scored in some] for some in retrieved]
     accuracy = top_k_accuracy(texts, [question.answers for question in questions], ks=(1, 5, 20))
-    # tools/evaluate_sample.py: 71.1 %, 91.6 %, 96.9 %
-    assert accuracy[1] > 0.68
-    assert accuracy[5] > 0.88
-    assert accuracy[20] > 0.95
+    # tools/evaluate_sample.py: 80.6 %, 94.3 %, 98.6 %
+    assert accuracy[1] > 0.78
+    assert accuracy[5] > 0.92
+    assert accuracy[20] > 0.97
 
 
 def test_answers_are_as_good_as_measured(system, questions):
     some = questions[::4]
     predictions = [system.answer(question.text).answers[0].text for question in some]
     scores = score_answers(predictions, [question.answers for question in some])
-    assert scores.exact_match > 0.1
-    assert scores.f1 > 0.1
+    # 51.6 % and 55.9 % of this quarter; tools/evaluate_sample.py: 52.1 % and 56.4 % of all
+    assert scores.exact_match > 0.48
+    assert scores.f1 > 0.52
