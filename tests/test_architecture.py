@@ -47,6 +47,7 @@ DRAWING = {
     "tokenizers.*": {"hub", "tokenizers.*"},
     # Text to vectors to passages to answers; each takes its model and tokenizer as arguments.
     "inference": set(),
+    "data.vectors": {"data.*", "weights.arrays", "weights.pickled", "weights.pickles"},  # no pickle runs code
     "data.*": {"data.*"},
     "retrieval.index": set(),  # rows and vectors: it has never heard of text
     "retrieval.*": {"data.passages", "inference", "retrieval.*"},
@@ -56,7 +57,7 @@ DRAWING = {
     "answering": {"data.passages", "models.dpr", "reading.*", "retrieval.*", "tokenizers"},
     "console": {"answering", "reading.reader"},
     "demo": {"answering", "console", "data.passages"},
-    "cli": {"", "answering", "console", "data.passages", "demo"},
+    "cli": {"", "answering", "console", "data.*", "demo"},
     "__main__": {"cli"},
 }
 
