@@ -24,8 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: of the command line, without the program's name. Default: the process's.
 
     Returns:
-        The exit code: 0; 1 if nobody reads the output any more; 2 after a mistake, which is told in one
-        line on stderr; 130 after Ctrl-C.
+        The exit code: 0; 1 if nobody reads the output any more, or `validate` found faults; 2 after a
+        mistake, which is told in one line on stderr; 130 after Ctrl-C.
     """
     options = _parser().parse_args(arguments)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # or TensorFlow reports a missing GPU as an error
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that is not UTF-8 shows "?" rather than failing
     try:
-        options.run(options)
+        return options.run(options) or 0
     except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -43,7 +43,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(file=sys.stderr)
         return 130
-    return 0
 
 
 def _in_one_line(error: Exception) -> str:
@@ -102,7 +101,53 @@ def _parser() -> argparse.ArgumentParser:
         "--json", action="store_true", help="print the answers and the retrieved passages as JSON"
     )
     ask.set_defaults(run=_ask)
+    _add_data_commands(commands)
     return parser
+
+
+def _add_data_commands(commands: argparse._SubParsersAction[_Parser]) -> None:
+    validate = commands.add_parser(
+        "validate",
+        help="list the faults of data files, with line and field",
+        description="Reads whole files, plain or gzip, and lists what is wrong in them. Exit code 1 if "
+        "anything is.",
+    )
+    validate.add_argument("files", nargs="+", metavar="FILE", help="a file of any of the kinds below")
+    validate.add_argument(
+        "--kind",
+        help="passages, questions, examples (retriever training), retrieved (retriever output), vectors "
+        "(embedding shard), squad, qrels or run (default: what the content looks like)",
+    )
+    validate.add_argument(
+        "--faults", type=_positive, default=100, metavar="N", help="to list per file (default: %(default)s)"
+    )
+    validate.add_argument("--json", action="store_true", help="print the reports as JSON")
+    validate.set_defaults(run=_validate)
+
+    split = commands.add_parser(
+        "split",
+        help="cut articles into passages of 100 words",
+        description="Cuts articles into disjoint passages and numbers these from 1.",
+    )
+    split.add_argument(
+        "source",
+        metavar="IN",
+        help="a file, or a folder of files, plain or gzip: JSON articles with title and text, one a line or "
+        "an array; or plain text, an article a file with the file's name as title",
+    )
+    split.add_argument(
+        "target", metavar="OUT", help="passages: .jsonl for JSON lines, else TSV; .gz behind it packs"
+    )
+    split.add_argument(
+        "--words", type=_positive, default=100, metavar="N", help="per passage (default: %(default)s)"
+    )
+    split.add_argument(
+        "--fill-last",
+        action="store_true",
+        help="fill the last passage of an article with its first words (default: keep it short)",
+    )
+    split.add_argument("--json", action="store_true", help="print the counts as JSON")
+    split.set_defaults(run=_split)
 
 
 def _question(text: str) -> str:
@@ -150,3 +195,27 @@ def _as_json(answered: Answered) -> dict[str, Any]:
         "retrieval_seconds": round(answered.retrieval_seconds, 4),
         "reading_seconds": round(answered.reading_seconds, 4),
     }
+
+
+def _validate(options: argparse.Namespace) -> int:
+    from dpr_tf.data.validate import validate
+
+    reports = []
+    for path in options.files:
+        report = validate(path, options.kind, most=options.faults)
+        reports.append({**report._asdict(), "faults": [fault._asdict() for fault in report.faults]})
+        if not options.json:
+            print(report, flush=True)
+    if options.json:
+        print(json.dumps(reports, ensure_ascii=False, indent=2), flush=True)
+    return 1 if any(report["fault_count"] for report in reports) else 0
+
+
+def _split(options: argparse.Namespace) -> None:
+    from dpr_tf.data.split import split_articles
+
+    counts = split_articles(options.source, options.target, options.words, options.fill_last)
+    if options.json:
+        print(json.dumps(counts._asdict()), flush=True)
+    else:
+        print(f"{options.target}: articles: {counts.articles:,}, passages: {counts.passages:,}", flush=True)

@@ -1,5 +1,6 @@
 """The command line: what it prints, and how it ends."""
 
+import gzip
 import json
 import os
 import re
@@ -77,6 +78,12 @@ def test_ask_json_has_answers_passages_and_their_scores(capsys, checkpoints, pas
         (["ask", "who?", "--passages", "empty.tsv"], "there are no passages to answer from"),
         (["ask", "who?", "--passages", "good.tsv", "--pretrained", "a", "b"], "expected three checkpoints"),
         (["ask", "who?", "--passages", "good.tsv", "--pretrained", "./nowhere"], "nowhere"),
+        (["validate"], "the following arguments are required: FILE"),
+        (["validate", "absent.tsv"], "absent.tsv: No such file or directory"),
+        (["validate", "good.tsv", "--kind", "csv"], "kind: expected one of passages, questions"),
+        (["split", "good.tsv"], "the following arguments are required: OUT"),
+        (["split", "good.tsv", "good.tsv"], "the passages would replace the articles"),
+        (["split", "good.tsv", "out.tsv", "--words", "0"], "argument --words: expected a whole number"),
     ],
 )
 def test_a_mistake_ends_in_one_line_and_exit_code_2(capsys, tmp_path, monkeypatch, arguments, message):
@@ -90,6 +97,43 @@ def test_a_mistake_ends_in_one_line_and_exit_code_2(capsys, tmp_path, monkeypatc
     assert "error: " in err
     assert message in err
     assert err.count("\n") == 1
+
+
+def test_split_and_validate(capsys, tmp_path):
+    articles, passages = tmp_path / "articles.jsonl", tmp_path / "passages.tsv.gz"
+    articles.write_text('{"title": "Zola", "text": "one two three four five"}\n')
+    assert run(capsys, "split", articles, passages, "--words", 2) == (
+        0,
+        f"{passages}: articles: 1, passages: 3\n",
+        "",
+    )
+    assert run(capsys, "validate", passages)[:2] == (0, f"{passages}: passages, records: 3, faults: 0\n")
+    code, out, _ = run(capsys, "split", articles, passages, "--words", 2, "--fill-last", "--json")
+    assert (code, json.loads(out)) == (0, {"articles": 1, "passages": 3})
+    with gzip.open(passages, "rt") as file:
+        assert file.readlines()[-1] == "3\tfive one\tZola\n"
+
+
+def test_validate_lists_faults_and_exits_1(capsys, tmp_path, passages):
+    faulty = tmp_path / "faulty.tsv"
+    faulty.write_text("id\ttext\n1\t\n2\t\n")
+    code, out, err = run(capsys, "validate", passages, faulty, "--faults", 1)
+    assert (code, err) == (1, "")
+    assert out.splitlines() == [
+        f"{passages}: passages, records: 3, faults: 0",
+        f"{faulty}, line 2, text: is empty; remove the record, or fill it in",
+        f"{faulty}: and 1 more",
+        f"{faulty}: passages, records: 2, faults: 2",
+    ]
+    code, out, _ = run(capsys, "validate", faulty, "--json", "--kind", "passages")
+    (report,) = json.loads(out)
+    assert code == 1
+    assert (report["records"], report["fault_count"]) == (2, 2)
+    assert report["faults"][1] == {
+        "line": 3,
+        "field": "text",
+        "message": "is empty; remove the record, or fill it in",
+    }
 
 
 def test_checkpoints_in_the_wrong_order_are_a_mistake(capsys, checkpoints, passages):
