@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     ask.add_argument(
         "--passages",
         metavar="FILE",
-        help="TSV file with the header id, text, title; plain or .gz (default: the sample's)",
+        help="TSV with the header id, text, title, or JSON with these keys (default: the sample's)",
     )
     ask.add_argument(
         "--pretrained",

@@ -51,6 +51,7 @@ class _Kind(NamedTuple):
     key: Callable[[Any], str]  # what no two records may share; "" if a record has none
     key_field: str
     check: Callable[[Any], Iterator[Note]] = lambda _: iter(())
+    has_lines: bool = True
 
 
 def validate(path: str | os.PathLike[str], kind: str | None = None, most: int = 100) -> Report:
@@ -96,11 +97,18 @@ def _faults(path: str | os.PathLike[str], kind: _Kind) -> Iterator[tuple[bool, F
             yield True, None
         if not scanned.faults and (key := kind.key(scanned.value)):
             distinct.add(key, scanned.line or number)
-    for line, earlier in distinct.repeated():
-        place = f"in line {earlier}" if earlier else "above"
-        yield False, Fault(line, kind.key_field, f"is not unique: it stands {place} too")
+    for place, earlier in distinct.repeated():
+        yield False, _repeated(kind, place, earlier)
     if empty:
         yield False, Fault(0, "", "there are no records")
+
+
+def _repeated(kind: _Kind, place: int, earlier: int) -> Fault:
+    if not kind.has_lines:
+        there = f"as [{earlier - 1}]" if earlier else "above"
+        return Fault(0, f"[{place - 1}].{kind.key_field}", f"is not unique: it stands {there} too")
+    there = f"in line {earlier}" if earlier else "above"
+    return Fault(place, kind.key_field, f"is not unique: it stands {there} too")
 
 
 def _check_example(example: Example) -> Iterator[Note]:
@@ -136,7 +144,7 @@ _KINDS = {
     "questions": _Kind(scan_questions, lambda question: question.id, "id"),
     "examples": _Kind(scan_examples, lambda _: "", "", _check_example),
     "retrieved": _Kind(scan_retrieved, lambda found: found.id, "id", _check_retrieved),
-    "vectors": _Kind(scan_vectors, lambda item: item.id, "id"),
+    "vectors": _Kind(scan_vectors, lambda item: item.id, "id", has_lines=False),
     "squad": _Kind(scan_squad, lambda question: question.id, "id"),
     "qrels": _Kind(scan_qrels, _pair, "question and passage"),
     "run": _Kind(scan_run, _pair, "question and passage"),

@@ -167,7 +167,7 @@ def test_faults_of_a_shard(tmp_path):
     ones = np.ones(3, "f4")
     vectors = [("1", ones), ("2", np.ones(2, "f4")), ("3", np.full(3, np.nan, "f4")), ("1", ones + 1)]
     path = write(tmp_path, pickle.dumps(vectors))
-    assert [fault[1] for fault in found(path)] == ["[1]", "[2]", "id"]
+    assert [fault[1] for fault in found(path)] == ["[1]", "[2]", "[3].id"]
 
 
 def test_more_faults_than_asked_for_are_counted(tmp_path):
