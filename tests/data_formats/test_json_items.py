@@ -57,9 +57,11 @@ def test_files_without_items(tmp_path, content):
     assert scanned(path) == []
 
 
-def test_an_array_inside_an_object(tmp_path):
+@pytest.mark.parametrize("chunk", [1, 2, 5, 2**17])
+def test_an_array_inside_an_object(tmp_path, monkeypatch, chunk):
+    monkeypatch.setattr(json_items, "_CHUNK", chunk)
     path = tmp_path / "a.json"
-    path.write_text('{"version": {"data": [1]},\n "data": [{"a": 1},\n{"b": 2}], "more": [3]}')
+    path.write_text('{"version": {"data": [1]}, "n": 1234567,\n "data": [{"a": 1},\n{"b": 2}], "more": [3]}')
     assert scanned(path, key="data") == [(2, {"a": 1}), (3, {"b": 2})]
 
 

@@ -116,13 +116,14 @@ PASSAGES = [
     Passage("1", 'A "plain" title', 'He said "yes"\nand\tleft.'),
     Passage("wiki:2", "", "Lone\rreturn, \\ and \r\n both."),
     Passage("3", "Ä", '"'),
+    Passage("4", "A\rB", "C"),
 ]
 
 
 @pytest.mark.parametrize("name", ["p.tsv", "p.tsv.gz", "p.jsonl", "p.JSONL.gz", "p.json"])
 def test_written_passages_read_back(tmp_path, name):
     path = tmp_path / name
-    assert write_passages(path, iter(PASSAGES)) == 3
+    assert write_passages(path, iter(PASSAGES)) == 4
     assert (path.read_bytes()[:2] == b"\x1f\x8b") == name.endswith(".gz")
     assert list(read_passages(path)) == PASSAGES
 

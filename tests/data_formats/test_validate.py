@@ -13,6 +13,8 @@ from dpr_tf.data import KINDS, guess_kind, validate
 EXAMPLE = {"question": "q", "answers": ["a"], "positive_ctxs": [{"text": "t", "passage_id": "1"}]}
 SQUAD = {"data": [{"title": "T", "paragraphs": [{"context": "c", "qas": []}]}]}
 
+SOUND_QUESTION = {"id": "1", "question": "q", "answers": [{"text": "c", "answer_start": 0}]}
+
 # Kind -> name and content of sound files of that kind.
 SOUND = {
     "passages": [
@@ -156,6 +158,14 @@ def test_an_unclosed_quote_is_one_fault_where_it_opens(tmp_path):
         ("passages", "id\ttext\n", [(0, "")]),
         ("passages", "id\tbody\n1\tx\n", [(1, "")]),
         ("squad", json.dumps({"data": 7}), [(1, "data")]),
+        (
+            "squad",
+            json.dumps({"data": [{"paragraphs": [{"context": "c", "qas": [{}, SOUND_QUESTION]}]}]}),
+            [
+                (1, f"data[0].paragraphs[0].qas[0].{name}")
+                for name in ("answers", "answers", "id", "question")
+            ],
+        ),
         ("run", b"q Q0 p 1 2 \xff\nq Q0 r 2 1 t", [(1, "")]),
     ],
 )

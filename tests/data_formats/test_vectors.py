@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from dpr_tf.data import read_vectors, write_vectors
+from dpr_tf.weights import pickles
 
 RANDOM = np.random.default_rng(0)
 
@@ -61,16 +62,28 @@ def test_pickle_reads_what_is_written(tmp_path, count):
     check_same(read_vectors(tmp_path / "shard_0"), expected)
 
 
-def test_memory_does_not_grow_with_the_shard(tmp_path):
+@pytest.mark.parametrize("writer", ["write_vectors", "pickle.dump"])
+def test_memory_does_not_grow_with_the_shard(tmp_path, writer):
     def peak(count):
+        if writer == "pickle.dump":
+            dump(tmp_path, vectors(count, dim=256))
         tracemalloc.start()
-        write_vectors(tmp_path / "shard", ((str(i), np.full(256, i, "f4")) for i in range(count)))
-        assert sum(1 for _ in read_vectors(tmp_path / "shard")) == count
+        if writer == "write_vectors":
+            write_vectors(tmp_path / "shard_0", ((str(i), np.full(256, i, "f4")) for i in range(count)))
+        assert sum(1 for _ in read_vectors(tmp_path / "shard_0")) == count
         high = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return high
 
-    assert peak(8000) < peak(2000) * 1.1 + 2**18  # 8 MB of vectors against 2
+    assert peak(12_000) < peak(4000) * 1.1 + 2**18  # 12 MB of vectors against 4
+
+
+def test_the_limit_of_a_pickle_counts_for_what_is_appended_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(pickles, "LARGEST_PICKLE", 200_000)
+    expected = vectors(5000)  # a thousand take some 120 kB
+    check_same(read_vectors(dump(tmp_path, expected)), expected)
+    with pytest.raises(ValueError, match="damaged or cut off"):
+        list(read_vectors(dump(tmp_path, vectors(1000, dim=100))))
 
 
 class Hostile:
