@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
@@ -46,7 +47,8 @@ class FormatError(ValueError):
         self.fault = fault
 
 
-class Scanned(NamedTuple, Generic[T]):
+@dataclass(slots=True)
+class Scanned(Generic[T]):
     """A record as it stands in a file, or what is wrong with it.
 
     Attributes:
