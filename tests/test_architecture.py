@@ -54,15 +54,17 @@ DRAWING = {
     "retrieval.scored": {"data.passages"},
     "retrieval.bm25": {"data.passages", "retrieval.scored"},  # these three know words, no model
     "retrieval.hybrid": {"data.passages", "evaluation.answers", "retrieval.scored"},
-    "retrieval.mining": {"evaluation.answers"},
+    "retrieval.mining": {"data.examples", "data.retrieved", "evaluation.answers"},
     "retrieval.*": {"data.passages", "inference", "retrieval.*"},
     "reading.*": {"data.passages", "inference", "reading.*", "retrieval.*", "tokenizers.spans"},
+    "evaluation": {"evaluation.*"},
+    "evaluation.files": {"data.retrieved", "data.trec", "evaluation.*"},
     "evaluation.*": {"evaluation.*"},  # strings and numbers
     # What puts them together. Nothing imports cli but `python -m dpr_tf`.
     "answering": {"data.passages", "models.dpr", "reading.*", "retrieval.*", "tokenizers"},
     "console": {"answering", "reading.reader"},
     "demo": {"answering", "console", "data.passages"},
-    "cli": {"", "answering", "console", "data.*", "demo"},
+    "cli": {"", "answering", "console", "data.*", "demo", "evaluation.tables", "retrieval.mining"},
     "__main__": {"cli"},
 }
 

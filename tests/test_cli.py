@@ -84,6 +84,12 @@ def test_ask_json_has_answers_passages_and_their_scores(capsys, checkpoints, pas
         (["split", "good.tsv"], "the following arguments are required: OUT"),
         (["split", "good.tsv", "good.tsv"], "the passages would replace the articles"),
         (["split", "good.tsv", "out.tsv", "--words", "0"], "argument --words: expected a whole number"),
+        (["evaluate", "absent.json"], "absent.json: No such file or directory"),
+        (["evaluate", "empty.json"], "empty.json: there are no questions to evaluate"),
+        (["evaluate", "empty.json", "--match", "fuzzy"], "argument --match: invalid choice: 'fuzzy'"),
+        (["evaluate", "absent.run", "--qrels", "absent.qrels"], "No such file or directory"),
+        (["mine", "absent.json", "out.json"], "absent.json: No such file or directory"),
+        (["mine", "empty.json", "out.json", "--skip", "-1"], "expected a whole number of at least 0"),
     ],
 )
 def test_a_mistake_ends_in_one_line_and_exit_code_2(capsys, tmp_path, monkeypatch, arguments, message):
@@ -91,6 +97,7 @@ def test_a_mistake_ends_in_one_line_and_exit_code_2(capsys, tmp_path, monkeypatc
     (tmp_path / "good.tsv").write_text(PASSAGES)
     (tmp_path / "broken.tsv").write_text("id\ttext\ttitle\n1\tText.\n")
     (tmp_path / "empty.tsv").write_text("id\ttext\ttitle\n")
+    (tmp_path / "empty.json").write_text("[]")
     code, out, err = run(capsys, *arguments)
     assert (code, out) == (2, "")
     assert err.startswith("dpr-tf")
@@ -141,6 +148,53 @@ def test_checkpoints_in_the_wrong_order_are_a_mistake(capsys, checkpoints, passa
     code, _, err = run(capsys, "ask", "who?", "--passages", passages, "--pretrained", *names)
     assert code == 2
     assert "TFDPRQuestionEncoder" in err
+
+
+FOUND = [
+    {
+        "question": "where?",
+        "answers": ["Paris"],
+        "ctxs": [{"id": "1", "text": "No."}, {"id": "2", "text": "In Paris."}],
+    },
+    {"question": "when?", "answers": ["1889"], "ctxs": [{"id": "3", "text": "In 1889."}]},
+]
+
+
+def test_evaluate(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "found.json").write_text(json.dumps(FOUND))
+    code, out, err = run(capsys, "evaluate", "found.json", "--k", 1, 2)
+    assert (code, err) == (0, "")
+    assert [line.split()[0] for line in out.splitlines()[1:5]] == ["questions", "top-1", "top-2", "MRR"]
+    code, out, _ = run(capsys, "evaluate", "found.json", "--json")
+    assert code == 0
+    (shown,) = json.loads(out)["files"]
+    assert shown["accuracy_by_k"] == [0.5, 1.0]
+    (tmp_path / "run").write_text("q Q0 a 1 2.0 t\n")
+    (tmp_path / "qrels").write_text("q 0 a 1\n")
+    code, out, _ = run(capsys, "evaluate", "run", "--qrels", "qrels", "--measures", "RR@10", "--json")
+    assert json.loads(out)["files"][0]["measures"]["RR@10"]["mean"] == 1.0
+
+
+def test_mine(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "found.json").write_text(json.dumps(FOUND))
+    code, out, err = run(capsys, "mine", "found.json", "mined.json")
+    assert (code, err) == (0, "")
+    assert "mined.json: 2 examples of 2 questions" in out
+    (where, _) = json.loads((tmp_path / "mined.json").read_text())
+    assert [passage["text"] for passage in where["hard_negative_ctxs"]] == ["No."]
+    code, out, _ = run(capsys, "mine", "found.json", "mined.json", "--json", "--skip", 5)
+    assert json.loads(out)["without_hard_negative"] == 2
+
+
+def test_an_extra_that_is_not_installed_is_a_mistake(capsys, tmp_path, monkeypatch):
+    (tmp_path / "found.json").write_text(json.dumps(FOUND))
+    monkeypatch.setitem(sys.modules, "regex", None)
+    code, _, err = run(capsys, "evaluate", tmp_path / "found.json", "--match", "regex")
+    assert code == 2
+    assert err.count("\n") == 1
+    assert 'pip install "dpr_tf[evaluation]"' in err
 
 
 def test_ctrl_c_exits_130(capsys, monkeypatch, passages):

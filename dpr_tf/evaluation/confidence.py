@@ -18,6 +18,19 @@ class Interval(NamedTuple):
     high: np.ndarray
 
 
+class Estimate(NamedTuple):
+    """A mean over questions, and how sure it is.
+
+    Attributes:
+        mean: in the unit of what was measured; shares are in [0, 1].
+        low, high: bounds of its confidence interval.
+    """
+
+    mean: float
+    low: float
+    high: float
+
+
 def bootstrap_interval(
     values: np.ndarray, *, level: float = 0.95, resamples: int = 1000, seed: int = 0
 ) -> Interval:

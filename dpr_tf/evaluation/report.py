@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from dpr_tf.evaluation.answers import MATCHES
-from dpr_tf.evaluation.confidence import bootstrap_interval
+from dpr_tf.evaluation.confidence import Estimate, bootstrap_interval
 from dpr_tf.evaluation.measures import answer_rank, top_k_hits
 
 
@@ -19,47 +19,28 @@ class RetrievalReport(NamedTuple):
         ranks: int64 [questions], the rank of the first passage with an answer, 0 for none.
         accuracy: float64 [passages], top-k retrieval accuracy in [0, 1]; `accuracy[k - 1]` is top-k.
         low, high: float64 [passages], bounds of its confidence interval.
-        level: share of bootstrap means inside the interval.
+        mean_reciprocal_rank: the mean of 1 / rank, 0 where no passage contains an answer.
+        level: share of bootstrap means inside the intervals.
     """
 
     ranks: np.ndarray
     accuracy: np.ndarray
     low: np.ndarray
     high: np.ndarray
+    mean_reciprocal_rank: Estimate
     level: float
 
-    @property
-    def mean_reciprocal_rank(self) -> float:
-        """The mean of 1 / rank, 0 where no passage contains an answer, in [0, 1]."""
-        return float(np.divide(1.0, self.ranks, out=np.zeros(len(self.ranks)), where=self.ranks > 0).mean())
-
-    def as_json(self, ks: Sequence[int]) -> dict[str, Any]:
-        """What JSON can hold: shares in [0, 1], for some k.
-
-        Args:
-            ks: numbers of passages, each from 1 to the largest number that was retrieved.
+    def estimate(self, k: int) -> Estimate:
+        """Top-k retrieval accuracy for one k.
 
         Raises:
-            ValueError: for another k.
+            ValueError: if k is below 1, or more than what was retrieved for any question.
         """
-        if wrong := [k for k in ks if not 1 <= k <= len(self.accuracy)]:
+        if not 1 <= k <= len(self.accuracy):
             raise ValueError(
-                f"at most {len(self.accuracy)} passages were retrieved for a question: "
-                f"there is no top-{wrong[0]}"
+                f"at most {len(self.accuracy)} passages were retrieved for a question: there is no top-{k}"
             )
-        return {
-            "questions": len(self.ranks),
-            "passages": len(self.accuracy),
-            "mean_reciprocal_rank": round(self.mean_reciprocal_rank, 6),
-            "level": self.level,
-            "top_k": {
-                str(k): {
-                    name: round(float(values[k - 1]), 6)
-                    for name, values in (("accuracy", self.accuracy), ("low", self.low), ("high", self.high))
-                }
-                for k in ks
-            },
-        }
+        return Estimate(*(float(values[k - 1]) for values in (self.accuracy, self.low, self.high)))
 
 
 def evaluate_retrieval(
@@ -91,6 +72,10 @@ def evaluate_retrieval(
     if not ranks or not depth or not answerable:
         missing = "questions" if not ranks else "answers" if not answerable else "passages"
         raise ValueError(f"there are no {missing} to evaluate")
-    hits = top_k_hits(np.array(ranks), range(1, depth + 1))
-    low, high = bootstrap_interval(hits, level=level, resamples=resamples, seed=seed)
-    return RetrievalReport(np.array(ranks), hits.mean(axis=0), low, high, level)
+    found = np.array(ranks)
+    reciprocal = np.divide(1.0, found, out=np.zeros(len(found)), where=found > 0)
+    hits = top_k_hits(found, range(1, depth + 1))
+    values = np.column_stack([reciprocal, hits])
+    low, high = bootstrap_interval(values, level=level, resamples=resamples, seed=seed)
+    mean_reciprocal_rank = Estimate(float(reciprocal.mean()), float(low[0]), float(high[0]))
+    return RetrievalReport(found, hits.mean(axis=0), low[1:], high[1:], mean_reciprocal_rank, level)

@@ -13,7 +13,7 @@ _EXPORTS = {
     "embed": ("embed_passages",),
     "hybrid": ("HybridRetriever", "TunedWeight", "fuse_by_rank", "fuse_by_weight", "tune_weight"),
     "index": ("ExactIndex",),
-    "mining": ("MinedPassages", "mine_passages"),
+    "mining": ("MinedPassages", "MiningCounts", "mine_examples", "mine_passages"),
     "retriever": ("Retriever",),
     "scored": ("RetrievesPassages", "ScoredPassage"),
 }

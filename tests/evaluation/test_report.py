@@ -19,23 +19,21 @@ def test_accuracy_for_every_k():
     report = evaluate_retrieval(iter(RESULTS), resamples=50, seed=4, level=0.5)
     assert report.ranks.tolist() == [1, 3, 2, 0]
     assert report.accuracy.tolist() == [0.25, 0.5, 0.75]
-    assert report.mean_reciprocal_rank == pytest.approx((1 + 1 / 3 + 1 / 2) / 4)
     hits = np.array([[1, 1, 1], [0, 0, 1], [0, 1, 1], [0, 0, 0]])
     low, high = bootstrap_interval(hits, resamples=50, seed=4, level=0.5)
     assert (report.low.tolist(), report.high.tolist()) == (low.tolist(), high.tolist())
+    reciprocal = np.array([1, 1 / 3, 1 / 2, 0])
+    low, high = bootstrap_interval(reciprocal, resamples=50, seed=4, level=0.5)
+    assert report.mean_reciprocal_rank == pytest.approx((reciprocal.mean(), float(low), float(high)))
+    assert report.level == 0.5
 
 
-def test_as_json():
+def test_estimate_of_one_k():
     report = evaluate_retrieval(RESULTS)
-    found = report.as_json([1, 3])
-    assert found["questions"] == 4
-    assert found["passages"] == 3
-    assert found["mean_reciprocal_rank"] == 0.458333
-    assert {k: shown["accuracy"] for k, shown in found["top_k"].items()} == {"1": 0.25, "3": 0.75}
-    assert 0 <= found["top_k"]["1"]["low"] <= 0.25 <= found["top_k"]["1"]["high"] <= 1
+    assert report.estimate(3) == (0.75, report.low[2], report.high[2])
     for k in (0, 4):
         with pytest.raises(ValueError, match=f"at most 3 passages were retrieved .* no top-{k}"):
-            report.as_json([1, k])
+            report.estimate(k)
 
 
 @pytest.mark.parametrize(

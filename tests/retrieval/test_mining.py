@@ -1,9 +1,11 @@
 """Hard negatives: what is taken and what is left out."""
 
+import json
+
 import pytest
 
-from dpr_tf.data import Passage
-from dpr_tf.retrieval import mine_passages
+from dpr_tf.data import Example, ExamplePassage, Passage, read_examples, write_examples
+from dpr_tf.retrieval import mine_examples, mine_passages
 
 GOLD = Passage("1", "Tower", "It was built in 1889 by Eiffel.")
 ANSWER = Passage("2", "Fair", "The fair of 1889.")
@@ -63,3 +65,53 @@ def test_regular_expressions():
 def test_refuses(answers, options, message):
     with pytest.raises(ValueError, match=message):
         mine_passages(answers, [GOLD], RETRIEVED, **options)
+
+
+def as_ctx(passage, score):
+    return {"id": passage.id, "title": passage.title, "text": passage.text, "score": str(score)}
+
+
+@pytest.fixture
+def found(tmp_path):
+    """A retriever's output for three questions."""
+    passages = [as_ctx(passage, 9 - place) for place, passage in enumerate(RETRIEVED)]
+    questions = [("when?", ["1889"]), ("who?", ["Gustave"]), ("which?", ["queen"])]
+    path = tmp_path / "found.json"
+    path.write_text(
+        json.dumps([{"question": text, "answers": answers, "ctxs": passages} for text, answers in questions])
+    )
+    return path
+
+
+def test_mine_examples_from_files(found, tmp_path):
+    known = Example(
+        "who?", ("Gustave",), (ExamplePassage(GOLD.id, GOLD.title, GOLD.text),), dataset="d", negatives=()
+    )
+    other = known._replace(answers=("Sauvestre",), positives=(ExamplePassage("9", "", "Sauvestre drew it."),))
+    write_examples(tmp_path / "known.json", [other, known])
+    counts = mine_examples(found, tmp_path / "mined.json", tmp_path / "known.json", count=2)
+    when, who, which = read_examples(tmp_path / "mined.json")
+    assert [passage.id for passage in when.positives] == ["2"]  # unknown: the first with an answer
+    assert [(passage.id, passage.score) for passage in when.hard_negatives] == [("4", 7.0), ("5", 4.0)]
+    assert (
+        who.positives == known.positives
+    )  # of the two examples of the question the one with the same answers
+    assert who.dataset == "d"
+    assert [passage.id for passage in who.hard_negatives] == ["2", "4"]
+    assert [passage.id for passage in which.positives] == ["5"]
+    # when: 1, 3 and 6; who: none; which: none
+    assert counts == (3, 3, 0, 0, 3)
+
+
+def test_mine_examples_counts_what_is_missing(found, tmp_path):
+    counts = mine_examples(found, tmp_path / "mined.jsonl", skip=9)
+    examples = list(read_examples(tmp_path / "mined.jsonl"))
+    assert [example.question for example in examples] == ["when?", "which?"]
+    assert counts == (3, 2, 1, 2, 3)
+
+
+def test_mine_examples_needs_answers(tmp_path):
+    (tmp_path / "found.json").write_text('[{"question": "why?", "ctxs": [{"text": "t"}]}]')
+    with pytest.raises(ValueError, match=r"found\.json: the question 'why\?' has no answers"):
+        mine_examples(tmp_path / "found.json", tmp_path / "mined.json")
+    assert not (tmp_path / "mined.json").exists()
