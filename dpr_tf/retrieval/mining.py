@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from dpr_tf.data.examples import Example, ExamplePassage, read_examples, write_examples
@@ -37,7 +38,8 @@ class HasText(Protocol):
 P = TypeVar("P", bound=HasText)
 
 
-class MinedPassages(NamedTuple, Generic[P]):
+@dataclass(frozen=True)  # Python 3.10 has no generic NamedTuple
+class MinedPassages(Generic[P]):
     """What a question is to be trained with.
 
     Attributes:
