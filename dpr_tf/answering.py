@@ -13,7 +13,8 @@ from dpr_tf.models.dpr import TFDPRContextEncoder, TFDPRQuestionEncoder, TFDPRRe
 from dpr_tf.reading.reader import Answer, Reader
 from dpr_tf.retrieval.embed import embed_passages
 from dpr_tf.retrieval.index import ExactIndex
-from dpr_tf.retrieval.retriever import Retriever, ScoredPassage
+from dpr_tf.retrieval.retriever import Retriever
+from dpr_tf.retrieval.scored import ScoredPassage
 from dpr_tf.tokenizers import (
     DPRContextEncoderTokenizerFast,
     DPRQuestionEncoderTokenizerFast,

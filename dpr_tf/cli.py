@@ -24,8 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: of the command line, without the program's name. Default: the process's.
 
     Returns:
-        The exit code: 0; 1 if nobody reads the output any more; 2 after a mistake, which is told in one
-        line on stderr; 130 after Ctrl-C.
+        The exit code: 0; 1 if nobody reads the output any more, or `validate` found faults; 2 after a
+        mistake, which is told in one line on stderr; 130 after Ctrl-C.
     """
     options = _parser().parse_args(arguments)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # or TensorFlow reports a missing GPU as an error
@@ -33,17 +33,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that is not UTF-8 shows "?" rather than failing
     try:
-        options.run(options)
+        return options.run(options) or 0
     except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (OSError, ValueError) as error:
+    except (ImportError, OSError, ValueError) as error:  # ImportError: an extra is not installed
         print(f"dpr-tf: error: {_in_one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(file=sys.stderr)
         return 130
-    return 0
 
 
 def _in_one_line(error: Exception) -> str:
@@ -83,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     ask.add_argument(
         "--passages",
         metavar="FILE",
-        help="TSV file with the header id, text, title; plain or .gz (default: the sample's)",
+        help="TSV with the header id, text, title, or JSON with these keys (default: the sample's)",
     )
     ask.add_argument(
         "--pretrained",
@@ -102,7 +101,131 @@ def _parser() -> argparse.ArgumentParser:
         "--json", action="store_true", help="print the answers and the retrieved passages as JSON"
     )
     ask.set_defaults(run=_ask)
+    _add_data_commands(commands)
+    _add_evaluate(commands)
+    _add_mine(commands)
     return parser
+
+
+def _add_data_commands(commands: argparse._SubParsersAction[_Parser]) -> None:
+    validate = commands.add_parser(
+        "validate",
+        help="list the faults of data files, with line and field",
+        description="Reads whole files, plain or gzip, and lists what is wrong in them. Exit code 1 if "
+        "anything is.",
+    )
+    validate.add_argument("files", nargs="+", metavar="FILE", help="a file of any of the kinds below")
+    validate.add_argument(
+        "--kind",
+        help="passages, questions, examples (retriever training), retrieved (retriever output), vectors "
+        "(embedding shard), squad, qrels or run (default: what the content looks like)",
+    )
+    validate.add_argument(
+        "--faults", type=_positive, default=100, metavar="N", help="to list per file (default: %(default)s)"
+    )
+    validate.add_argument("--json", action="store_true", help="print the reports as JSON")
+    validate.set_defaults(run=_validate)
+
+    split = commands.add_parser(
+        "split",
+        help="cut articles into passages of 100 words",
+        description="Cuts articles into disjoint passages and numbers these from 1.",
+    )
+    split.add_argument(
+        "source",
+        metavar="IN",
+        help="a file, or a folder of files, plain or gzip: JSON articles with title and text, one a line or "
+        "an array; or plain text, an article a file with the file's name as title",
+    )
+    split.add_argument(
+        "target", metavar="OUT", help="passages: .jsonl for JSON lines, else TSV; .gz behind it packs"
+    )
+    split.add_argument(
+        "--words", type=_positive, default=100, metavar="N", help="per passage (default: %(default)s)"
+    )
+    split.add_argument(
+        "--fill-last",
+        action="store_true",
+        help="fill the last passage of an article with its first words (default: keep it short)",
+    )
+    split.add_argument("--json", action="store_true", help="print the counts as JSON")
+    split.set_defaults(run=_split)
+
+
+def _add_evaluate(commands: argparse._SubParsersAction[_Parser]) -> None:
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="measure what a retriever found",
+        description="Top-k retrieval accuracy of retriever outputs, with confidence intervals: the share of "
+        "questions with an answer in the text of one of their first k passages. With --qrels, measures of "
+        "TREC run files.",
+    )
+    evaluate.add_argument(
+        "files", nargs="+", metavar="FILE", help="retriever output (JSON, plain or .gz), or TREC run"
+    )
+    evaluate.add_argument(
+        "--k",
+        nargs="+",
+        type=_positive,
+        metavar="K",
+        help="numbers of passages (default: 1, 5, 20 and 100)",
+    )
+    _add_match(evaluate)
+    evaluate.add_argument("--plot", metavar="PNG", help="also draw the accuracy over k")
+    evaluate.add_argument(
+        "--qrels", metavar="QRELS", help="judgements, TREC's or BEIR's; the files are then TREC runs"
+    )
+    evaluate.add_argument(
+        "--measures",
+        nargs="+",
+        default=["RR@10", "nDCG@10", "R@100"],
+        metavar="M",
+        help="with --qrels: RR, nDCG, R, P, AP, Success, with or without @k (default: RR@10 nDCG@10 R@100)",
+    )
+    evaluate.add_argument("--json", action="store_true", help="print shares from 0 to 1 as JSON")
+    evaluate.set_defaults(run=_evaluate)
+
+
+def _add_mine(commands: argparse._SubParsersAction[_Parser]) -> None:
+    mine = commands.add_parser(
+        "mine",
+        help="make training examples with hard negatives from what a retriever found",
+        description="Takes the best retrieved passages without an answer as hard negatives.",
+    )
+    mine.add_argument("source", metavar="IN", help="retriever output: JSON, plain or .gz")
+    mine.add_argument(
+        "target",
+        metavar="OUT",
+        help="training examples: .jsonl for JSON lines, else JSON; .gz behind it packs",
+    )
+    mine.add_argument(
+        "--positives",
+        metavar="FILE",
+        help="training examples of the same questions, for their positives (default: the first passage with "
+        "an answer)",
+    )
+    mine.add_argument(
+        "--count", type=_positive, default=1, metavar="N", help="hard negatives per question (default: 1)"
+    )
+    mine.add_argument(
+        "--skip",
+        type=_whole,
+        default=0,
+        metavar="N",
+        help="passages at the top to take no negatives from (default: 0)",
+    )
+    _add_match(mine)
+    mine.add_argument("--json", action="store_true", help="print the counts as JSON")
+    mine.set_defaults(run=_mine)
+
+
+def _add_match(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--match",
+        choices=("string", "regex"),
+        default="string",
+        help="whether answers are strings or regular expressions (default: %(default)s)",
+    )
 
 
 def _question(text: str) -> str:
@@ -114,6 +237,12 @@ def _question(text: str) -> str:
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, got {text!r}")
     return int(text)
 
 
@@ -150,3 +279,63 @@ def _as_json(answered: Answered) -> dict[str, Any]:
         "retrieval_seconds": round(answered.retrieval_seconds, 4),
         "reading_seconds": round(answered.reading_seconds, 4),
     }
+
+
+def _validate(options: argparse.Namespace) -> int:
+    from dpr_tf.data.validate import validate
+
+    reports = []
+    for path in options.files:
+        report = validate(path, options.kind, most=options.faults)
+        reports.append({**report._asdict(), "faults": [fault._asdict() for fault in report.faults]})
+        if not options.json:
+            print(report, flush=True)
+    if options.json:
+        print(json.dumps(reports, ensure_ascii=False, indent=2), flush=True)
+    return 1 if any(report["fault_count"] for report in reports) else 0
+
+
+def _split(options: argparse.Namespace) -> None:
+    from dpr_tf.data.split import split_articles
+
+    counts = split_articles(options.source, options.target, options.words, options.fill_last)
+    if options.json:
+        print(json.dumps(counts._asdict()), flush=True)
+    else:
+        print(f"{options.target}: articles: {counts.articles:,}, passages: {counts.passages:,}", flush=True)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from dpr_tf.evaluation.tables import evaluate_files
+
+    table = evaluate_files(
+        options.files,
+        qrels=options.qrels,
+        measures=options.measures,
+        match=options.match,
+        ks=options.k,
+        plot=options.plot,
+    )
+    print(json.dumps(table.as_json(), indent=2) if options.json else table, flush=True)
+
+
+def _mine(options: argparse.Namespace) -> None:
+    from dpr_tf.retrieval.mining import mine_examples
+
+    counts = mine_examples(
+        options.source,
+        options.target,
+        options.positives,
+        count=options.count,
+        skip=options.skip,
+        match=options.match,
+    )
+    if options.json:
+        print(json.dumps(counts._asdict()), flush=True)
+        return
+    print(
+        f"{options.target}: {counts.examples:,} examples of {counts.questions:,} questions; "
+        f"{counts.without_positive:,} had no positive, {counts.without_hard_negative:,} of the examples have "
+        f"no hard negative; {counts.with_answer:,} passages were left out because they contain an answer",
+        flush=True,
+    )

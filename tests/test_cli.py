@@ -1,5 +1,6 @@
 """The command line: what it prints, and how it ends."""
 
+import gzip
 import json
 import os
 import re
@@ -77,6 +78,18 @@ def test_ask_json_has_answers_passages_and_their_scores(capsys, checkpoints, pas
         (["ask", "who?", "--passages", "empty.tsv"], "there are no passages to answer from"),
         (["ask", "who?", "--passages", "good.tsv", "--pretrained", "a", "b"], "expected three checkpoints"),
         (["ask", "who?", "--passages", "good.tsv", "--pretrained", "./nowhere"], "nowhere"),
+        (["validate"], "the following arguments are required: FILE"),
+        (["validate", "absent.tsv"], "absent.tsv: No such file or directory"),
+        (["validate", "good.tsv", "--kind", "csv"], "kind: expected one of passages, questions"),
+        (["split", "good.tsv"], "the following arguments are required: OUT"),
+        (["split", "good.tsv", "good.tsv"], "the passages would replace the articles"),
+        (["split", "good.tsv", "out.tsv", "--words", "0"], "argument --words: expected a whole number"),
+        (["evaluate", "absent.json"], "absent.json: No such file or directory"),
+        (["evaluate", "empty.json"], "empty.json: there are no questions to evaluate"),
+        (["evaluate", "empty.json", "--match", "fuzzy"], "argument --match: invalid choice: 'fuzzy'"),
+        (["evaluate", "absent.run", "--qrels", "absent.qrels"], "No such file or directory"),
+        (["mine", "absent.json", "out.json"], "absent.json: No such file or directory"),
+        (["mine", "empty.json", "out.json", "--skip", "-1"], "expected a whole number of at least 0"),
     ],
 )
 def test_a_mistake_ends_in_one_line_and_exit_code_2(capsys, tmp_path, monkeypatch, arguments, message):
@@ -84,6 +97,7 @@ def test_a_mistake_ends_in_one_line_and_exit_code_2(capsys, tmp_path, monkeypatc
     (tmp_path / "good.tsv").write_text(PASSAGES)
     (tmp_path / "broken.tsv").write_text("id\ttext\ttitle\n1\tText.\n")
     (tmp_path / "empty.tsv").write_text("id\ttext\ttitle\n")
+    (tmp_path / "empty.json").write_text("[]")
     code, out, err = run(capsys, *arguments)
     assert (code, out) == (2, "")
     assert err.startswith("dpr-tf")
@@ -92,11 +106,95 @@ def test_a_mistake_ends_in_one_line_and_exit_code_2(capsys, tmp_path, monkeypatc
     assert err.count("\n") == 1
 
 
+def test_split_and_validate(capsys, tmp_path):
+    articles, passages = tmp_path / "articles.jsonl", tmp_path / "passages.tsv.gz"
+    articles.write_text('{"title": "Zola", "text": "one two three four five"}\n')
+    assert run(capsys, "split", articles, passages, "--words", 2) == (
+        0,
+        f"{passages}: articles: 1, passages: 3\n",
+        "",
+    )
+    assert run(capsys, "validate", passages)[:2] == (0, f"{passages}: passages, records: 3, faults: 0\n")
+    code, out, _ = run(capsys, "split", articles, passages, "--words", 2, "--fill-last", "--json")
+    assert (code, json.loads(out)) == (0, {"articles": 1, "passages": 3})
+    with gzip.open(passages, "rt") as file:
+        assert file.readlines()[-1] == "3\tfive one\tZola\n"
+
+
+def test_validate_lists_faults_and_exits_1(capsys, tmp_path, passages):
+    faulty = tmp_path / "faulty.tsv"
+    faulty.write_text("id\ttext\n1\t\n2\t\n")
+    code, out, err = run(capsys, "validate", passages, faulty, "--faults", 1)
+    assert (code, err) == (1, "")
+    assert out.splitlines() == [
+        f"{passages}: passages, records: 3, faults: 0",
+        f"{faulty}, line 2, text: is empty; remove the record, or fill it in",
+        f"{faulty}: and 1 more",
+        f"{faulty}: passages, records: 2, faults: 2",
+    ]
+    code, out, _ = run(capsys, "validate", faulty, "--json", "--kind", "passages")
+    (report,) = json.loads(out)
+    assert code == 1
+    assert (report["records"], report["fault_count"]) == (2, 2)
+    assert report["faults"][1] == {
+        "line": 3,
+        "field": "text",
+        "message": "is empty; remove the record, or fill it in",
+    }
+
+
 def test_checkpoints_in_the_wrong_order_are_a_mistake(capsys, checkpoints, passages):
     names = [checkpoints / role for role in ("question_encoder", "context_encoder", "reader")]
     code, _, err = run(capsys, "ask", "who?", "--passages", passages, "--pretrained", *names)
     assert code == 2
     assert "TFDPRQuestionEncoder" in err
+
+
+FOUND = [
+    {
+        "question": "where?",
+        "answers": ["Paris"],
+        "ctxs": [{"id": "1", "text": "No."}, {"id": "2", "text": "In Paris."}],
+    },
+    {"question": "when?", "answers": ["1889"], "ctxs": [{"id": "3", "text": "In 1889."}]},
+]
+
+
+def test_evaluate(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "found.json").write_text(json.dumps(FOUND))
+    code, out, err = run(capsys, "evaluate", "found.json", "--k", 1, 2)
+    assert (code, err) == (0, "")
+    assert [line.split()[0] for line in out.splitlines()[1:5]] == ["questions", "top-1", "top-2", "MRR"]
+    code, out, _ = run(capsys, "evaluate", "found.json", "--json")
+    assert code == 0
+    (shown,) = json.loads(out)["files"]
+    assert shown["accuracy_by_k"] == [0.5, 1.0]
+    (tmp_path / "run").write_text("q Q0 a 1 2.0 t\n")
+    (tmp_path / "qrels").write_text("q 0 a 1\n")
+    code, out, _ = run(capsys, "evaluate", "run", "--qrels", "qrels", "--measures", "RR@10", "--json")
+    assert json.loads(out)["files"][0]["measures"]["RR@10"]["mean"] == 1.0
+
+
+def test_mine(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "found.json").write_text(json.dumps(FOUND))
+    code, out, err = run(capsys, "mine", "found.json", "mined.json")
+    assert (code, err) == (0, "")
+    assert "mined.json: 2 examples of 2 questions" in out
+    (where, _) = json.loads((tmp_path / "mined.json").read_text())
+    assert [passage["text"] for passage in where["hard_negative_ctxs"]] == ["No."]
+    code, out, _ = run(capsys, "mine", "found.json", "mined.json", "--json", "--skip", 5)
+    assert json.loads(out)["without_hard_negative"] == 2
+
+
+def test_an_extra_that_is_not_installed_is_a_mistake(capsys, tmp_path, monkeypatch):
+    (tmp_path / "found.json").write_text(json.dumps(FOUND))
+    monkeypatch.setitem(sys.modules, "regex", None)
+    code, _, err = run(capsys, "evaluate", tmp_path / "found.json", "--match", "regex")
+    assert code == 2
+    assert err.count("\n") == 1
+    assert 'pip install "dpr_tf[evaluation]"' in err
 
 
 def test_ctrl_c_exits_130(capsys, monkeypatch, passages):

@@ -1,7 +1,30 @@
-"""From passages to vectors, from vectors to an index, from a question to passages."""
+"""From passages to vectors, from vectors to an index, from a question to passages; by words alone too.
 
-from dpr_tf.retrieval.embed import embed_passages
-from dpr_tf.retrieval.index import ExactIndex
-from dpr_tf.retrieval.retriever import Retriever, ScoredPassage
+Names are imported when first used: what is sparse needs no Keras.
+"""
 
-__all__ = ["ExactIndex", "Retriever", "ScoredPassage", "embed_passages"]
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_EXPORTS = {
+    "bm25": ("BM25Index", "BM25Retriever"),
+    "embed": ("embed_passages",),
+    "hybrid": ("HybridRetriever", "TunedWeight", "fuse_by_rank", "fuse_by_weight", "tune_weight"),
+    "index": ("ExactIndex",),
+    "mining": ("MinedPassages", "MiningCounts", "mine_examples", "mine_passages"),
+    "retriever": ("Retriever",),
+    "scored": ("RetrievesPassages", "ScoredPassage"),
+}
+_MODULE_OF = {name: f"{__name__}.{module}" for module, names in _EXPORTS.items() for name in names}
+
+__all__ = sorted(_MODULE_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_MODULE_OF[name]), name)
+    globals()[name] = value
+    return value

@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from dpr_tf.data.passages import Passage
 from dpr_tf.retrieval.embed import Embedder, clean_question
 from dpr_tf.retrieval.index import ExactIndex
-
-
-class ScoredPassage(NamedTuple):
-    """A passage that was retrieved.
-
-    Attributes:
-        passage: the passage.
-        score: inner product of its vector and the question's; higher is better, no fixed range.
-        rank: 1 for the best.
-    """
-
-    passage: Passage
-    score: float
-    rank: int
+from dpr_tf.retrieval.scored import ScoredPassage
 
 
 class Retriever:

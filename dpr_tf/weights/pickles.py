@@ -3,96 +3,34 @@
 Python's own unpickler runs what a file tells it to run. This one has no instruction that calls anything: the
 few names that checkpoints need stand in a list and become data here, every other name ends the reading. It
 knows tensors as descriptions (which storage, offset, shape, strides), and neither containers nor bytes of
-tensors.
+tensors. Which names may stand in a pickle is a dialect: checkpoints have one, other files bring theirs.
 """
 
 from __future__ import annotations
 
 import pickletools
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, BinaryIO, NamedTuple, cast
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO, cast
 
 from dpr_tf.weights.arrays import CheckpointError
+from dpr_tf.weights.pickled import (
+    BUILDERS,
+    CHECKPOINT,
+    STORAGE_DTYPES,
+    Dialect,
+    Global,
+    Record,
+    Storage,
+    Tensor,
+    hashable,
+    ordered_dict,
+    whole,
+)
 
 # A pickle describes tensors without holding their numbers; BERT-large with its optimizer takes about 1 MiB.
 LARGEST_PICKLE = 64 * 2**20
 LONGEST_LINE = 2**16
-
-# PyTorch's storage classes and the NumPy dtype of their elements ("bfloat16": see arrays.numpy_dtype).
-STORAGE_DTYPES = {
-    "torch.FloatStorage": "float32",
-    "torch.DoubleStorage": "float64",
-    "torch.HalfStorage": "float16",
-    "torch.BFloat16Storage": "bfloat16",
-    "torch.LongStorage": "int64",
-    "torch.IntStorage": "int32",
-    "torch.ShortStorage": "int16",
-    "torch.CharStorage": "int8",
-    "torch.ByteStorage": "uint8",
-    "torch.BoolStorage": "bool",
-}
-
-# Names that may appear and stay names or records: configuration, counters and paths kept beside the weights.
-INERT_PREFIXES = ("omegaconf.", "typing.", "pathlib.")
-INERT_NAMES = {
-    "argparse.Namespace",
-    "torch.Size",
-    "torch.device",
-    *(f"torch.{name}" for name in ("float32", "float64", "float16", "bfloat16", "int64", "int32", "bool")),
-    *(
-        f"{module}.{name}"
-        for module in ("builtins", "__builtin__")
-        for name in (
-            "bool",
-            "bytes",
-            "dict",
-            "float",
-            "int",
-            "list",
-            "set",
-            "str",
-            "tuple",
-            "NoneType",
-            "unicode",
-        )
-    ),
-}
-INERT_CLASS = ".CheckpointState"  # facebookresearch/DPR's, under whatever module it was defined in
-
-
-class Global(NamedTuple):
-    """A name that a pickle refers to, as "module.name"."""
-
-    name: str
-
-
-class Storage(NamedTuple):
-    """A run of numbers in the container: key, dtype, length, and where in it this view begins (elements)."""
-
-    key: str
-    dtype: str
-    size: int
-    start: int
-
-
-class Tensor(NamedTuple):
-    """A tensor over a storage: first element, shape and strides, all counted in elements."""
-
-    storage: Storage
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-
-
-@dataclass(eq=False)
-class Record:
-    """An object of some class, as data: what it would have been called with, and its state."""
-
-    name: str
-    args: tuple
-    state: Any = None
 
 
 class _Mark:
@@ -121,53 +59,101 @@ def load(file: BinaryIO, what: str, limit: int | None = None) -> Any:
     bounded = _Bounded(file, min(limit or LARGEST_PICKLE, LARGEST_PICKLE))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # strange escapes in damaged texts
-        return _Machine(what).run(bounded)
+        machine = _Machine(what, CHECKPOINT)
+        for _ in machine.run(bounded):
+            pass
+        return machine.result
+
+
+def load_items(file: BinaryIO, what: str, dialect: Dialect) -> Iterator[Any]:
+    """Reads a pickle of one list, item by item: memory does not grow with the list.
+
+    For that, what an item holds is forgotten with it. Only what stands in the first items, which are appended
+    together, may be referred to by all: there a pickle brings the names that it needs.
+
+    Args:
+        file: open binary file.
+        what: how to call the pickle in errors.
+        dialect: what may stand in it.
+
+    Yields:
+        The items, of the types that `load` returns.
+
+    Raises:
+        CheckpointError: as `load`, the limit being for as many items as are appended at once; or if the
+            pickle is no list.
+    """
+    bounded = _Bounded(file, LARGEST_PICKLE)
+    machine = _Machine(what, dialect)
+    for _ in machine.run(bounded):
+        items = machine.taken_items()
+        if items:
+            yield from items
+            bounded.left = LARGEST_PICKLE
+    if not isinstance(machine.result, list):
+        raise CheckpointError(f"{what}: expected a list, found {type(machine.result).__name__}")
+    yield from machine.result
 
 
 class _Bounded:
     """A file of which no more than `left` bytes can be read, whatever length a pickle claims."""
 
     def __init__(self, file: BinaryIO, left: int):
-        self._file, self._left = file, left
+        self._file, self.left = file, left
         self.tell = file.tell
 
     def read(self, count: int) -> bytes:
-        data = self._file.read(max(0, min(count, self._left)))
-        self._left -= len(data)
+        data = self._file.read(max(0, min(count, self.left)))
+        self.left -= len(data)
         return data
 
     def readline(self) -> bytes:
-        data = self._file.readline(min(self._left, LONGEST_LINE))
-        self._left -= len(data)
+        data = self._file.readline(min(self.left, LONGEST_LINE))
+        self.left -= len(data)
         return data
 
 
 class _Machine:
     """The stack machine of the pickle format without the parts that import, call or set attributes."""
 
-    def __init__(self, what: str):
-        self._what = what
+    def __init__(self, what: str, dialect: Dialect):
+        self._what, self._dialect = what, dialect
         self._stack: list[Any] = []
         self._memo: dict[int, Any] = {}
+        self._first_memo: dict[int, Any] = {}
+        self._memoized = 0
+        self.result: Any = None
 
-    def run(self, file: _Bounded) -> Any:
+    def run(self, file: _Bounded) -> Iterator[None]:
+        """Reads up to STOP, which sets `result`; yields wherever the outermost list has grown."""
         try:
             for opcode, argument, _ in pickletools.genops(cast(BinaryIO, file)):
                 if opcode.name == "STOP":
-                    return self._pop()
+                    self.result = self._pop()
+                    return
                 step = _STEPS.get(opcode.name)
                 if step is None:
                     raise CheckpointError(
                         f"{self._what}: refused: a pickle with the instruction {opcode.name}, which no "
-                        "checkpoint needs. Nothing was run or loaded"
+                        f"{self._dialect.noun} needs. Nothing was run or loaded"
                     )
                 step(self, argument)
+                if len(self._stack) == 1 and opcode.name in ("APPEND", "APPENDS"):
+                    yield
         except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise CheckpointError(
-                f"{self._what}: not a readable PyTorch pickle ({type(error).__name__}: {error}): the file "
-                "is damaged or cut off. Download or save it again"
+                f"{self._what}: not a readable {self._dialect.noun} ({type(error).__name__}: {error}): "
+                "the file is damaged or cut off. Download or save it again"
             ) from error
         raise CheckpointError(f"{self._what}: the pickle has no end: the file is cut off")
+
+    def taken_items(self) -> list[Any]:
+        """Empties the outermost list, and forgets what its items brought, but for the first ones' names."""
+        items = self._top(list)
+        taken, items[:] = list(items), []
+        self._first_memo = self._first_memo or dict(self._memo)
+        self._memo = dict(self._first_memo)
+        return taken
 
     # The stack
 
@@ -196,12 +182,10 @@ class _Machine:
 
     def _global(self, module: str, name: str) -> None:
         full = f"{module}.{name}"
-        known = full in STORAGE_DTYPES or full in _BUILDERS or full in INERT_NAMES
-        if not (known or full.startswith(INERT_PREFIXES) or full.endswith(INERT_CLASS)):
+        if not self._dialect.accepts(full):
             raise CheckpointError(
-                f"{self._what}: refused: the pickle names {full[:200]!r}, which no checkpoint of tensors "
-                "needs. Nothing was run or loaded. Use a safetensors file, or save the model's state_dict() "
-                "with torch.save"
+                f"{self._what}: refused: the pickle names {full[:200]!r}, which no {self._dialect.noun} "
+                f"needs. Nothing was run or loaded. {self._dialect.remedy}"
             )
         self._push(Global(full))
 
@@ -209,7 +193,7 @@ class _Machine:
         args, function = self._pop(), self._pop()
         if not isinstance(function, Global) or not isinstance(args, tuple):
             raise TypeError("a call of something that is no name")
-        build = _BUILDERS.get(function.name)
+        build = BUILDERS.get(function.name)
         self._push(Record(function.name, args) if build is None else build(*args))
 
     def _build(self, _: Any) -> None:
@@ -227,51 +211,12 @@ class _Machine:
         start = 0
         if view and view[0] is not None:  # before PyTorch 0.4: (key, offset, size) of a part of the storage
             _, start, _ = view[0]
-        self._push(Storage(str(key), STORAGE_DTYPES[cls.name], _count(size), _count(start)))
+        self._push(Storage(str(key), STORAGE_DTYPES[cls.name], whole(size), whole(start)))
 
     def _set_items(self, items: list[Any]) -> None:
         target = self._top(dict)
         for key, value in zip(items[::2], items[1::2], strict=True):
-            target[_hashable(key)] = value
-
-
-def _count(value: Any) -> int:
-    if type(value) is not int or value < 0:
-        raise ValueError("a size or offset that is no whole number >= 0")
-    return value
-
-
-def _hashable(key: Any) -> Any:
-    # Nested tuples are left out: their hash can be made to take forever.
-    if key is not None and not isinstance(key, (str, int, float, bytes, Global)):
-        raise TypeError(f"a {type(key).__name__} as a key")
-    return key
-
-
-def _ordered_dict(pairs: Any = ()) -> dict:
-    return {_hashable(key): value for key, value in pairs}
-
-
-def _tensor(storage: Storage, offset: int, shape: tuple, strides: tuple, *_: Any) -> Tensor:
-    if not isinstance(storage, Storage) or len(shape) != len(strides):
-        raise ValueError("a tensor without a storage, or with strides that do not fit its shape")
-    return Tensor(storage, _count(offset), tuple(map(_count, shape)), tuple(map(_count, strides)))
-
-
-def _parameter(data: Tensor, *_: Any) -> Tensor:
-    if not isinstance(data, Tensor):
-        raise TypeError("a parameter that is no tensor")
-    return data
-
-
-_BUILDERS: dict[str, Callable[..., Any]] = {
-    "collections.OrderedDict": _ordered_dict,
-    "collections.defaultdict": lambda *_: {},
-    "torch._utils._rebuild_tensor": _tensor,
-    "torch._utils._rebuild_tensor_v2": _tensor,
-    "torch._utils._rebuild_parameter": _parameter,
-    "torch._utils._rebuild_parameter_with_state": _parameter,
-}
+            target[hashable(key)] = value
 
 
 def _pushes(make: Callable[[Any], Any]) -> Callable[[_Machine, Any], None]:
@@ -287,7 +232,8 @@ def _pops(count: int) -> Callable[[_Machine, Any], None]:
 
 
 def _remember(machine: _Machine, index: int | None) -> None:
-    machine._memo[len(machine._memo) if index is None else index] = machine._stack[-1]
+    machine._memo[machine._memoized if index is None else index] = machine._stack[-1]
+    machine._memoized += 1
 
 
 def _set_item(machine: _Machine, _: Any) -> None:
@@ -304,7 +250,7 @@ def _extend(kind: type) -> Callable[[_Machine, Any], None]:
     def step(machine: _Machine, _: Any) -> None:
         group = machine._pop_group()
         target = machine._top(kind)
-        target.extend(group) if kind is list else target.update(map(_hashable, group))
+        target.extend(group) if kind is list else target.update(map(hashable, group))
 
     return step
 
@@ -337,6 +283,7 @@ _STEPS: dict[str, Callable[[_Machine, Any], Any]] = {
     **dict.fromkeys(("FLOAT", "BINFLOAT", "STRING", "BINSTRING", "SHORT_BINSTRING"), _pushes(lambda x: x)),
     **dict.fromkeys(("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"), _pushes(lambda x: x)),
     **dict.fromkeys(("BINBYTES", "SHORT_BINBYTES", "BINBYTES8"), _pushes(lambda x: x)),
+    "BYTEARRAY8": _pushes(bytes),
     "EMPTY_LIST": _pushes(lambda _: []),
     "EMPTY_DICT": _pushes(lambda _: {}),
     "EMPTY_SET": _pushes(lambda _: set()),
@@ -346,8 +293,8 @@ _STEPS: dict[str, Callable[[_Machine, Any], Any]] = {
     "TUPLE2": _pops(2),
     "TUPLE3": _pops(3),
     "LIST": _groups(list),
-    "DICT": _groups(lambda items: _ordered_dict(zip(items[::2], items[1::2], strict=True))),
-    "FROZENSET": _groups(lambda items: frozenset(map(_hashable, items))),
+    "DICT": _groups(lambda items: ordered_dict(zip(items[::2], items[1::2], strict=True))),
+    "FROZENSET": _groups(lambda items: frozenset(map(hashable, items))),
     "APPEND": _append,
     "APPENDS": _extend(list),
     "ADDITEMS": _extend(set),

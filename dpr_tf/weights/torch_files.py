@@ -23,7 +23,7 @@ from dpr_tf.weights.arrays import (
     numpy_dtype,
     read_block,
 )
-from dpr_tf.weights.pickles import Record, Storage, Tensor
+from dpr_tf.weights.pickled import INERT_CLASS, Record, Storage, Tensor
 
 ZIP_START = b"PK\x03\x04"
 LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # a pickled magic number
@@ -195,7 +195,7 @@ def _tensors_below(content: Any) -> list[Tensor]:
 
 
 def _weights(path: Path, content: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    if isinstance(content, Record) and content.name.endswith(pickles.INERT_CLASS):
+    if isinstance(content, Record) and content.name.endswith(INERT_CLASS):
         content = dict(zip(CHECKPOINT_STATE, content.args, strict=False))
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: a state_dict expected, found a {type(content).__name__}")

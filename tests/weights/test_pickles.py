@@ -13,7 +13,7 @@ import pytest
 
 from dpr_tf.weights import pickles
 from dpr_tf.weights.arrays import CheckpointError
-from dpr_tf.weights.pickles import Global, Record
+from dpr_tf.weights.pickled import Global, Record
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 PLAIN = {
