@@ -12,7 +12,7 @@ from dpr_tf.data.passages import Passage
 from dpr_tf.models.dpr import TFDPRContextEncoder, TFDPRQuestionEncoder, TFDPRReader
 from dpr_tf.reading.reader import Answer, Reader
 from dpr_tf.retrieval.embed import embed_passages
-from dpr_tf.retrieval.index import ExactIndex
+from dpr_tf.retrieval.indexes import ExactIndex
 from dpr_tf.retrieval.retriever import Retriever
 from dpr_tf.retrieval.scored import ScoredPassage
 from dpr_tf.tokenizers import (

@@ -50,7 +50,7 @@ DRAWING = {
     "data.vectors": {"data.*", "weights.arrays", "weights.pickled", "weights.pickles"},  # no pickle runs code
     "data.*": {"data.*"},
     "retrieval": set(),  # names its modules in strings, so that what is sparse loads no Keras
-    "retrieval.index": set(),  # rows and vectors: it has never heard of text
+    "retrieval.indexes.*": {"retrieval.indexes.*"},  # rows and vectors: they have never heard of text
     "retrieval.scored": {"data.passages"},
     "retrieval.bm25": {"data.passages", "retrieval.scored"},  # these three know words, no model
     "retrieval.hybrid": {"data.passages", "evaluation.answers", "retrieval.scored"},
@@ -71,6 +71,7 @@ DRAWING = {
 # Third-party package -> the only modules that import it. What has no row, as transformers, none imports.
 THIRD_PARTY = {
     "bm25s": ["retrieval.bm25"],
+    "faiss": ["retrieval.indexes.faiss"],
     "h5py": ["weights.hdf5"],
     "huggingface_hub": ["hub"],
     "jax": ["models.tree"],
@@ -80,7 +81,7 @@ THIRD_PARTY = {
     "numpy": ["*"],
     "optree": ["models.tree"],
     "regex": ["evaluation.answers"],
-    "tensorflow": ["inference", "serving.saved_model"],
+    "tensorflow": ["inference", "retrieval.indexes.int8", "serving.saved_model"],
     "tokenizers": ["tokenizers.*"],
     "torch": ["models.torch", "models.tree"],
     "tqdm": ["retrieval.embed"],
@@ -168,7 +169,11 @@ def test_module_imports_only_what_the_drawing_lets_it(name):
         ("models.bert", "import dpr_tf.hub", "models.bert imports dpr_tf.hub"),
         ("models.bert", "from dpr_tf import TFDPRReader", "models.bert imports dpr_tf"),
         ("models.bert", "def build():\n    import torch.nn", "models.bert imports torch.nn"),
-        ("retrieval.index", "from dpr_tf.data import Passage", "retrieval.index imports dpr_tf.data"),
+        (
+            "retrieval.indexes.exact",
+            "from dpr_tf.data import Passage",
+            "retrieval.indexes.exact imports dpr_tf.data",
+        ),
         ("tokenizers.fast", "import transformers", "tokenizers.fast imports transformers"),
         ("hub", "importlib.import_module('torch')", "hub imports by a name in a string"),
     ],
@@ -191,4 +196,4 @@ def test_third_party_packages_are_declared():
         pytest.skip("dpr_tf runs from its source folder; its requirements are known once it is installed")
     names = {re.match(r"[\w.-]+", line)[0] for line in declared if "extra ==" not in line}
     # Keras brings optree, and has loaded torch or JAX before models.tree does; the rest are extras.
-    assert set(THIRD_PARTY) - names == {"bm25s", "jax", "matplotlib", "optree", "regex", "torch"}
+    assert set(THIRD_PARTY) - names == {"bm25s", "faiss", "jax", "matplotlib", "optree", "regex", "torch"}

@@ -12,7 +12,7 @@ _EXPORTS = {
     "bm25": ("BM25Index", "BM25Retriever"),
     "embed": ("embed_passages",),
     "hybrid": ("HybridRetriever", "TunedWeight", "fuse_by_rank", "fuse_by_weight", "tune_weight"),
-    "index": ("ExactIndex",),
+    "indexes": ("ExactIndex", "Index", "Origin", "load_index"),
     "mining": ("MinedPassages", "MiningCounts", "mine_examples", "mine_passages"),
     "retriever": ("Retriever",),
     "scored": ("RetrievesPassages", "ScoredPassage"),

@@ -7,7 +7,7 @@ from typing import Any
 
 from dpr_tf.data.passages import Passage
 from dpr_tf.retrieval.embed import Embedder, clean_question
-from dpr_tf.retrieval.index import ExactIndex
+from dpr_tf.retrieval.indexes import Index
 from dpr_tf.retrieval.scored import ScoredPassage
 
 
@@ -17,17 +17,19 @@ class Retriever:
     Args:
         encoder: a TFDPRQuestionEncoder.
         tokenizer: its tokenizer.
-        index: vectors of `passages` in the same order, made by the context encoder trained with `encoder`.
+        index: vectors of `passages` in the same order, removed ones included, made by the context encoder
+            trained with `encoder`.
         passages: what the rows of the index stand for.
 
     Raises:
         ValueError: if index and passages differ in length, are empty, or vectors and encoder differ in width.
     """
 
-    def __init__(self, encoder: Any, tokenizer: Any, index: ExactIndex, passages: Sequence[Passage]) -> None:
-        if len(index) != len(passages) or not passages:
+    def __init__(self, encoder: Any, tokenizer: Any, index: Index, passages: Sequence[Passage]) -> None:
+        if len(index.ids) != len(passages) or not passages:
             raise ValueError(
-                f"an index needs one vector per passage: found {len(index)} vectors, {len(passages)} passages"
+                f"an index needs one vector per passage: found {len(index.ids)} vectors, "
+                f"{len(passages)} passages"
             )
         self._embedder = Embedder(encoder, tokenizer)
         if self._embedder.dim != index.dim:
@@ -60,6 +62,7 @@ class Retriever:
             [
                 ScoredPassage(self.passages[row], score, rank)
                 for rank, (score, row) in enumerate(zip(some_scores, some_rows, strict=True), start=1)
+                if row >= 0  # -1 where an index found fewer
             ]
             for some_scores, some_rows in zip(scores.tolist(), rows.tolist(), strict=True)
         ]

@@ -56,7 +56,7 @@ def test_more_than_there_are_gives_all(tokenizer, index):
 
 def test_refuses_k_below_one_and_a_single_str(tokenizer, index):
     retriever = Retriever(CountingEncoder(), tokenizer, index, PASSAGES)
-    with pytest.raises(ValueError, match="k must be between 1 and"):
+    with pytest.raises(ValueError, match="k must be at least 1"):
         retriever.retrieve(["red"], k=0)
     with pytest.raises(TypeError, match=r"retrieve\(\['red'\], k\)"):
         retriever.retrieve("red", k=1)
