@@ -10,7 +10,7 @@ import numpy as np
 from dpr_tf.retrieval.indexes.contract import Index, Origin
 from dpr_tf.retrieval.indexes.files import Part, Saved, write_array, write_rows
 from dpr_tf.retrieval.indexes.int8 import GROUP, Codes, Group, Int8Block
-from dpr_tf.retrieval.indexes.topk import Best
+from dpr_tf.retrieval.indexes.topk import Best, pairs_above
 from dpr_tf.retrieval.indexes.vectors import BLOCK, Vectors, product_error, to_float32
 
 FIRST_PASSES = (None, "int8")
@@ -103,8 +103,9 @@ class ExactIndex(Index):
         if self._codes is not None:
             yield from self._codes.blocks(questions)
         else:
+            columns = np.ascontiguousarray(questions.T)  # a tenth faster than the other way round
             for first, block in self._vectors.blocks():
-                yield _FloatBlock(first, block, questions)
+                yield _FloatBlock(first, block, columns)
 
     def _parts(self) -> dict[str, Part]:
         shape = (len(self._vectors), self.dim)
@@ -144,7 +145,7 @@ class _FloatBlock(NamedTuple):
     Attributes:
         first: number of its first row.
         vectors: float32 or float16 [rows, dim].
-        questions: float32 [questions, dim].
+        questions: float32 [dim, questions].
     """
 
     first: int
@@ -161,7 +162,6 @@ class _FloatBlock(NamedTuple):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """The pairs whose score may reach the threshold; as `Int8Block.above`."""
         vectors = self.vectors if rows is None else self.vectors[rows]
-        estimates = self.questions @ to_float32(vectors).T  # [questions, rows]
-        hits = np.flatnonzero(estimates >= (threshold - error)[:, None])
-        questions, found = np.divmod(hits, estimates.shape[1])
-        return questions, found if rows is None else rows[found], estimates.reshape(-1)[hits], error
+        estimates = to_float32(vectors) @ self.questions  # [rows, questions]
+        questions, found = pairs_above(estimates, threshold - error)
+        return questions, found if rows is None else rows[found], estimates[found, questions], error

