@@ -9,7 +9,7 @@ from dpr_tf.retrieval.indexes.contract import Index, Origin
 from dpr_tf.retrieval.indexes.exact import ExactIndex
 from dpr_tf.retrieval.indexes.files import read_manifest
 
-__all__ = ["ExactIndex", "FaissIndex", "Index", "Origin", "load_index"]
+__all__ = ["ExactIndex", "Index", "Origin", "load_index"]  # FaissIndex too, where FAISS is installed
 
 
 def __getattr__(name: str) -> Any:
