@@ -16,6 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
+from keras.src.backend.common.symbolic_scope import in_symbolic_scope  # there is no public way to ask
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,8 @@ def prepare(names: Sequence[str], pad_token_id: int, args: tuple, kwargs: dict[s
         Keyword arguments for `call`: arrays, tensors and flags.
 
     Raises:
-        ValueError: for an unknown keyword, too many inputs, or a value of a type that is no input.
+        ValueError: for an unknown keyword, too many inputs, ids that are no integers, or a value of a type
+            that is no input.
         TypeError: for a dict with a key that is no argument.
     """
     if "inputs" in kwargs and "inputs" not in names:
@@ -61,9 +63,9 @@ def prepare(names: Sequence[str], pad_token_id: int, args: tuple, kwargs: dict[s
     given.update(kwargs)
     first = given.pop("input_ids", None)
     given.update(_unpack(names, first))
-    return _densify(
-        {name: _array(name, value) for name, value in given.items() if value is not None}, pad_token_id
-    )
+    given = {name: _array(name, value) for name, value in given.items() if value is not None}
+    _check_integers(given)
+    return _densify(given, pad_token_id)
 
 
 def bind(names: Sequence[str], given: dict[str, Any]) -> dict[str, Any]:
@@ -77,8 +79,8 @@ def bind(names: Sequence[str], given: dict[str, Any]) -> dict[str, Any]:
         Every name of `names` with its value or None.
 
     Raises:
-        ValueError: neither or both of `input_ids` and `inputs_embeds`; ids of float type or wrong rank; mask
-            or token types of another length.
+        ValueError: neither or both of `input_ids` and `inputs_embeds`; ids of wrong rank; mask or token types
+            of another length.
     """
     first = given.get("input_ids")
     bound: dict[str, Any] = {**dict.fromkeys(names), **given, "input_ids": None, **_unpack(names, first)}
@@ -92,9 +94,9 @@ def bind(names: Sequence[str], given: dict[str, Any]) -> dict[str, Any]:
     if ids is None and embeds is None:
         raise ValueError("You have to specify either input_ids or inputs_embeds.")
     if ids is not None:
-        bound["input_ids"] = _integers("input_ids", ids)
+        bound["input_ids"] = ops.cast(ids, "int32")
     if bound.get("token_type_ids") is not None:
-        bound["token_type_ids"] = _integers("token_type_ids", bound["token_type_ids"])
+        bound["token_type_ids"] = ops.cast(bound["token_type_ids"], "int32")
     _check_shapes(bound)
     return bound
 
@@ -206,13 +208,21 @@ def _densify(given: dict[str, Any], pad_token_id: int) -> dict[str, Any]:
     return given
 
 
-def _integers(name: str, value: Any) -> Any:
-    dtype = keras.backend.standardize_dtype(value.dtype) if hasattr(value, "dtype") else type(value).__name__
-    if "int" not in dtype:
-        raise ValueError(
-            f"{name} must be of an integer type, got {dtype}; a keras.Input needs dtype='int32'."
+def _check_integers(given: dict[str, Any]) -> None:
+    if in_symbolic_scope():
+        # Before training on several replicas Keras tries a model out on symbols for the mean of their inputs.
+        return
+    for name in ("input_ids", "token_type_ids"):
+        value = given.get(name)
+        if value is None or isinstance(value, list):  # rows of ids of several lengths
+            continue
+        dtype = (
+            keras.backend.standardize_dtype(value.dtype) if hasattr(value, "dtype") else type(value).__name__
         )
-    return ops.cast(value, "int32")
+        if "int" not in dtype:
+            raise ValueError(
+                f"{name} must be of an integer type, got {dtype}; a keras.Input needs dtype='int32'."
+            )
 
 
 def _check_embeds(names: Sequence[str], embeds: Any) -> None:

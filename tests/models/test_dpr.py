@@ -4,6 +4,8 @@ Outputs, training, precision, saving, freezing, checkpointing, resizing.
 """
 
 import json
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -192,6 +194,29 @@ def test_fit_takes_lists_datasets_and_one_loss(ids):
         history = model.fit(*arguments, shuffle=False, verbose=0).history
         assert np.isfinite(history["loss"]).all()
     assert "mae" in model.evaluate(data, verbose=0, return_dict=True)
+
+
+REPLICAS = """
+import numpy as np, tensorflow as tf
+from dpr_tf import TFDPRContextEncoder, sample_folder
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+single = TFDPRContextEncoder.from_pretrained(sample_folder() / "context_encoder")
+with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+    double = TFDPRContextEncoder.from_pretrained(sample_folder() / "context_encoder")
+    double.compile("sgd", "mse", jit_compile=False)
+single.compile("sgd", "mse", jit_compile=False)
+ids, wanted = np.arange(96).reshape(8, 12) * 7 + 1, np.ones((8, 384), "float32")
+fits = [model.fit(ids, wanted, batch_size=4, shuffle=False, verbose=0) for model in (single, double)]
+print(fits[0].history["loss"][0] / fits[1].history["loss"][0])
+"""
+
+
+def test_fit_on_two_replicas():
+    # In a process of its own: devices cannot be split once TensorFlow has started.
+    done = subprocess.run([sys.executable, "-c", REPLICAS], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert float(done.stdout.split()[-1]) == pytest.approx(1.0, abs=1e-3)
 
 
 def test_fit_without_a_loss_says_so(ids):
