@@ -173,14 +173,22 @@ def targets(model, ids):
     return {name: rng.random(np.shape(value)).astype("float32") for name, value in model(ids).items()}
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
-def test_fit_and_evaluate_learn(model, ids, jit_compile):
+def check_learning(model, ids, jit_compile):
     wanted = targets(model, ids)
     model.compile(keras.optimizers.Adam(1e-2), loss=dict.fromkeys(wanted, "mse"), jit_compile=jit_compile)
     before = model.evaluate(ids, wanted, verbose=0, return_dict=True)["loss"]
     history = model.fit({"input_ids": ids}, wanted, epochs=3, batch_size=5, verbose=0).history
     assert history["loss"][-1] < history["loss"][0]
     assert model.evaluate(ids, wanted, verbose=0, return_dict=True)["loss"] < before
+
+
+def test_fit_and_evaluate_learn(model, ids):
+    check_learning(model, ids, jit_compile=False)
+
+
+def test_fit_and_evaluate_learn_compiled_by_xla(ids):
+    # One model of the three, of one block: XLA takes its time.
+    check_learning(TFDPRReader(tiny(num_hidden_layers=1)), ids, jit_compile=True)
 
 
 def test_fit_takes_lists_datasets_and_one_loss(ids):
