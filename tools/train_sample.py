@@ -147,7 +147,7 @@ class Work:
         return self.cached("vectors", self._teach)
 
     def _teach(self) -> dict[str, np.ndarray]:
-        teacher, corpus = Teacher(self.args.teacher), self.corpus
+        teacher, corpus = Teacher(self.args.teacher, self.args.teacher_dtype), self.corpus
         titles, passages = zip(*corpus.passages, strict=True)
         return {
             "passages": teacher.embed(passages, titles),
@@ -183,7 +183,7 @@ def fit(model: keras.Model, dataset, steps: int, path: Path, inner: keras.Model)
 
 def distil(work: Work) -> None:
     """One tower imitates the teacher on passages, questions, sentences and definitions."""
-    tower = TFDPRContextEncoder(ENCODER, dtype="mixed_bfloat16")
+    tower = TFDPRContextEncoder(ENCODER, dtype=work.args.dtype)
     retriever.start_pooling(tower)
     model = retriever.distillation_model(tower)
     model.compile(optimizer=retriever.optimizer(**_schedule(DISTIL)), loss=retriever.distillation_loss)
@@ -195,8 +195,8 @@ def distil(work: Work) -> None:
 
 def contrast(work: Work) -> None:
     """Both encoders start from the tower and learn to tell a question's passage from others."""
-    question_encoder = TFDPRQuestionEncoder(ENCODER, dtype="mixed_bfloat16")
-    context_encoder = TFDPRContextEncoder(ENCODER, dtype="mixed_bfloat16")
+    question_encoder = TFDPRQuestionEncoder(ENCODER, dtype=work.args.dtype)
+    context_encoder = TFDPRContextEncoder(ENCODER, dtype=work.args.dtype)
     context_encoder.load_weights(work.weights("tower"))
     question_encoder.set_weights(context_encoder.get_weights())
     model = retriever.ContrastiveModel(question_encoder, context_encoder)
@@ -218,7 +218,7 @@ def read(work: Work) -> None:
     """The reader learns spans and relevance: the trunk, then the averaged branches of each round."""
     tower = TFDPRContextEncoder(ENCODER)
     tower.load_weights(work.weights("tower"))
-    reader = TFDPRReader(READER, dtype="mixed_bfloat16")
+    reader = TFDPRReader(READER, dtype=work.args.dtype)
     reading.start_from_tower(reader, tower)
     _read(work, reader, READ, seed=2)
     for number, settings in enumerate(ROUNDS, start=1):
@@ -282,6 +282,12 @@ def main() -> None:
         "--work", type=Path, default=Path("build/sample"), help="where stages keep their results"
     )
     parser.add_argument("--output", type=Path, default=SAMPLE, help="where the three checkpoints go")
+    parser.add_argument(
+        "--dtype",
+        default="float32",
+        help="Keras's dtype policy; mixed_bfloat16 is faster on a processor with bfloat16 products",
+    )
+    parser.add_argument("--teacher_dtype", default="float32", help="dtype of the teacher; as --dtype")
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES)
     args = parser.parse_args()
     work = Work(args)

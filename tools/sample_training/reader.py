@@ -146,7 +146,7 @@ class Reading:
     def _input(self, row: int, passage: int, text: np.ndarray) -> tuple[np.ndarray, int]:
         parts = [[CLS], self.question_ids[row][:40], [SEP], self.title_ids[passage], [SEP]]
         before = sum(len(part) for part in parts)
-        return np.concatenate([*parts, text, [SEP]]).astype(np.int32), before
+        return np.concatenate([*parts, text]).astype(np.int32), before
 
     def dataset(self) -> tf.data.Dataset:
         """Endless epochs; questions of similar length share a batch."""

@@ -50,7 +50,7 @@ def _reading(folder: Path, corpus: Corpus, questions: list[Question]) -> dict[st
         title, text = corpus.passages[question.gold]
         encoding = tokenizer.encode(text, add_special_tokens=False)
         head = vocabulary.join(*vocabulary.tokenize(tokenizer, [question.text, title]), max_length=256)
-        rows.append(np.concatenate([head, np.array([*encoding.ids, vocabulary.SEP], np.int32)])[:256])
+        rows.append(np.concatenate([head, np.array(encoding.ids, np.int32)])[:256])
         starts.append(len(head))
         offsets.append(encoding.offsets)
     logits = reader.predict(TFDPRReader.from_pretrained(folder / "reader"), rows)
@@ -58,7 +58,7 @@ def _reading(folder: Path, corpus: Corpus, questions: list[Question]) -> dict[st
     for question, row, first, places, (start, end, _) in zip(
         questions, rows, starts, offsets, logits, strict=True
     ):
-        left, right = best_spans(start, end, 10, 1, text_start=first, text_end=len(row) - 1)[0]
+        left, right = best_spans(start, end, 10, 1, text_start=first, text_end=len(row))[0]
         text = corpus.passages[question.gold][1][places[left - first][0] : places[right - first][1]]
         matches.append(exact_match(text, question.answers))
         overlaps.append(f1(text, question.answers))

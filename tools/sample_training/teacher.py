@@ -16,7 +16,7 @@ MAX_LENGTH = 256
 class Teacher:
     """A BERT checkpoint whose vector of a text is the mean of its last states, scaled to length 1."""
 
-    def __init__(self, folder: Path, dtype: str = "bfloat16"):
+    def __init__(self, folder: Path, dtype: str):
         self.tokenizer = DPRContextEncoderTokenizerFast.from_pretrained(folder)
         self.model = TFDPRContextEncoder.init_from_bert(folder, dtype=dtype, output_hidden_states=True)
         signature = tf.TensorSpec((None, None), tf.int32)
