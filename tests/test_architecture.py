@@ -74,6 +74,7 @@ THIRD_PARTY = {
     "faiss": ["retrieval.indexes.faiss"],
     "h5py": ["weights.hdf5"],
     "huggingface_hub": ["hub"],
+    "ir_measures": ["evaluation.ranking"],
     "jax": ["models.tree"],
     "keras": ["inference", "models.*", "serving.*"],
     "matplotlib": ["evaluation.curves"],
@@ -196,4 +197,13 @@ def test_third_party_packages_are_declared():
         pytest.skip("dpr_tf runs from its source folder; its requirements are known once it is installed")
     names = {re.match(r"[\w.-]+", line)[0] for line in declared if "extra ==" not in line}
     # Keras brings optree, and has loaded torch or JAX before models.tree does; the rest are extras.
-    assert set(THIRD_PARTY) - names == {"bm25s", "faiss", "jax", "matplotlib", "optree", "regex", "torch"}
+    assert set(THIRD_PARTY) - names == {
+        "bm25s",
+        "faiss",
+        "ir_measures",
+        "jax",
+        "matplotlib",
+        "optree",
+        "regex",
+        "torch",
+    }

@@ -1,18 +1,19 @@
-"""Measures of rankings against judgements, as TREC and BEIR use them. Knows ids, no text.
+"""Measures of rankings against judgements, as TREC and BEIR use them, by `ir-measures`. Knows ids, no text.
 
-Written out here because they are a few lines; the tests compare them with `ir-measures`, whose names they
-have. Unlike `trec_eval`, which sorts a run by its scores and orders equal ones by id, the ranking is taken as
-it is given.
+Unlike `trec_eval`, which sorts a run by its scores and orders equal ones by id, the ranking is taken as it is
+given.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-_NAME = re.compile(r"(RR|nDCG|R|P|Success|AP)(?:@([1-9][0-9]*))?")
+# Checked here: ir-measures ends the process for a cutoff of 0.
+_NAME = re.compile(r"(RR|nDCG|AP)(@[1-9][0-9]*)?|(R|P|Success)@[1-9][0-9]*")
 
 
 def ranking_measures(
@@ -26,81 +27,56 @@ def ranking_measures(
         rankings: question id -> ids of its passages, best first. A question without ranking counts as 0, one
             without judgements is left out.
         judgements: question id -> {passage id: grade}; a grade above 0 is relevant.
-        measures: names with or without the number of passages to look at: `RR` (reciprocal rank, whose mean
-            is MRR), `nDCG` (gain is the grade, discounted by log2(rank + 1)), `R` (recall: share of the
-            relevant passages), `P` (precision), `AP` (average precision, whose mean is MAP), `Success`
-            (whether there is a relevant passage).
+        measures: names of `ir-measures` with the number of passages to look at: `RR` (reciprocal rank, whose
+            mean is MRR), `nDCG` (gain is the grade, discounted by log2(rank + 1)), `AP` (average precision,
+            whose mean is MAP), all three also without a number; `R` (recall: share of the relevant passages),
+            `P` (precision), `Success` (whether there is a relevant passage).
 
     Returns:
         For each measure float64 [questions], in the order of `judgements`, in [0, 1].
 
     Raises:
         ValueError: for an unknown measure, no judgements, or a ranking that names a passage twice.
+        ImportError: without ir-measures.
     """
-    wanted = {name: _measure(name) for name in measures}
+    _check(rankings, judgements, measures)
+    library = _ir_measures()
+    wanted = {library.parse_measure(name): name for name in measures}
+    run = {
+        question: {passage: float(-rank) for rank, passage in enumerate(rankings.get(question, ()))}
+        for question in judgements
+    }
+    rows = {question: row for row, question in enumerate(judgements)}
+    found = {name: np.zeros(len(judgements)) for name in measures}
+    for value in library.iter_calc(list(wanted), judgements, run):
+        found[wanted[value.measure]][rows[value.query_id]] = value.value
+    return found
+
+
+def _check(
+    rankings: Mapping[str, Sequence[str]],
+    judgements: Mapping[str, Mapping[str, int]],
+    measures: Sequence[str],
+) -> None:
+    unknown = [name for name in measures if not _NAME.fullmatch(name)]
+    if unknown:
+        raise ValueError(
+            f"unknown measure {unknown[0]!r}: expected RR, nDCG or AP, or one of RR, nDCG, AP, R, P, Success "
+            "with a number of passages, such as nDCG@10"
+        )
     if not judgements:
         raise ValueError("there are no judgements to compare with")
-    found = np.zeros((len(wanted), len(judgements)))
-    for column, (question, grades) in enumerate(judgements.items()):
+    for question in judgements:
         ranking = rankings.get(question, ())
         if len(set(ranking)) < len(ranking):
             raise ValueError(f"the ranking of question {question!r} names a passage twice")
-        gains = np.array([max(grades.get(passage, 0), 0) for passage in ranking], np.float64)
-        ideal = np.sort([grade for grade in grades.values() if grade > 0])[::-1].astype(np.float64)
-        if len(ideal):
-            found[:, column] = [measure(gains[:cutoff], ideal, cutoff) for measure, cutoff in wanted.values()]
-    return dict(zip(wanted, found, strict=True))
 
 
-def _measure(name: str) -> tuple[Callable[[np.ndarray, np.ndarray, int | None], float], int | None]:
-    parts = _NAME.fullmatch(name)
-    if not parts:
-        raise ValueError(
-            f"unknown measure {name!r}: expected one of {', '.join(_MEASURES)}, "
-            "with or without a number of passages, such as nDCG@10"
-        )
-    return _MEASURES[parts[1]], int(parts[2]) if parts[2] else None
-
-
-# Each takes the grades in the order of the ranking, cut already; the grades above 0 of all judged passages,
-# descending, at least one; and the number of passages to look at.
-
-
-def _reciprocal_rank(gains: np.ndarray, ideal: np.ndarray, cutoff: int | None) -> float:
-    hits = np.flatnonzero(gains)
-    return 1 / (hits[0] + 1) if len(hits) else 0.0
-
-
-def _ndcg(gains: np.ndarray, ideal: np.ndarray, cutoff: int | None) -> float:
-    return _dcg(gains) / _dcg(ideal[:cutoff])
-
-
-def _dcg(gains: np.ndarray) -> float:
-    return float((gains / np.log2(np.arange(len(gains)) + 2)).sum())
-
-
-def _recall(gains: np.ndarray, ideal: np.ndarray, cutoff: int | None) -> float:
-    return np.count_nonzero(gains) / len(ideal)
-
-
-def _precision(gains: np.ndarray, ideal: np.ndarray, cutoff: int | None) -> float:
-    return np.count_nonzero(gains) / depth if (depth := cutoff or len(gains)) else 0.0
-
-
-def _average_precision(gains: np.ndarray, ideal: np.ndarray, cutoff: int | None) -> float:
-    hits = np.flatnonzero(gains)
-    return float((np.arange(1, len(hits) + 1) / (hits + 1)).sum()) / len(ideal)
-
-
-def _success(gains: np.ndarray, ideal: np.ndarray, cutoff: int | None) -> float:
-    return float(gains.any())
-
-
-_MEASURES = {
-    "RR": _reciprocal_rank,
-    "nDCG": _ndcg,
-    "R": _recall,
-    "P": _precision,
-    "AP": _average_precision,
-    "Success": _success,
-}
+def _ir_measures() -> Any:
+    try:
+        import ir_measures
+    except ImportError as error:
+        raise ImportError(
+            'measures against judgements need ir-measures: pip install "dpr_tf[evaluation]"'
+        ) from error
+    return ir_measures
