@@ -55,8 +55,15 @@ DRAWING = {
     "retrieval.bm25": {"data.passages", "retrieval.scored"},  # these three know words, no model
     "retrieval.hybrid": {"data.passages", "evaluation.answers", "retrieval.scored"},
     "retrieval.mining": {"data.examples", "data.retrieved", "evaluation.answers"},
-    "retrieval.*": {"data.passages", "inference", "retrieval.*"},
-    "reading.*": {"data.passages", "inference", "reading.*", "retrieval.*", "tokenizers.spans"},
+    "retrieval.*": {"data.passages", "data.questions", "inference", "retrieval.*"},
+    "reading.*": {
+        "data.passages",
+        "data.questions",
+        "inference",
+        "reading.*",
+        "retrieval.*",
+        "tokenizers.spans",
+    },
     "evaluation": {"evaluation.*"},
     "evaluation.files": {"data.retrieved", "data.trec", "evaluation.*"},
     "evaluation.*": {"evaluation.*"},  # strings and numbers

@@ -32,6 +32,11 @@ class Question(NamedTuple):
     id: str = ""
 
 
+def clean_question(question: str) -> str:
+    """A question as DPR's training data has it: straight apostrophes, no surrounding white space."""
+    return question.replace("\u2019", "'").strip()
+
+
 def read_questions(path: str | os.PathLike[str]) -> Iterator[Question]:
     """Streams the questions of a TSV, CSV or JSON file, plain or gzip.
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from dpr_tf.data.passages import Passage
+from dpr_tf.data.questions import clean_question
 from dpr_tf.inference import compile_forward
-from dpr_tf.retrieval.embed import clean_question
 from dpr_tf.retrieval.scored import ScoredPassage
 from dpr_tf.tokenizers.spans import best_spans
 

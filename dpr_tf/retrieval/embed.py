@@ -66,11 +66,6 @@ def embed_passages(
         return Embedder(model, tokenizer, max_length, token_types).embed(texts, batch_size, bar)
 
 
-def clean_question(question: str) -> str:
-    """A question as DPR's training data has it: straight apostrophes, no surrounding white space."""
-    return question.replace("\u2019", "'").strip()
-
-
 class Embedder:
     """An encoder, compiled once, with its tokenizer: for texts that come one after the other.
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from dpr_tf.data.passages import Passage
-from dpr_tf.retrieval.embed import Embedder, clean_question
+from dpr_tf.data.questions import clean_question
+from dpr_tf.retrieval.embed import Embedder
 from dpr_tf.retrieval.indexes import Index
 from dpr_tf.retrieval.scored import ScoredPassage
 
