@@ -6,27 +6,15 @@ import importlib.resources
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from dpr_tf.checkpoints import ROLES, load_checkpoint
 from dpr_tf.data.passages import Passage
-from dpr_tf.models.dpr import TFDPRContextEncoder, TFDPRQuestionEncoder, TFDPRReader
 from dpr_tf.reading.reader import Answer, Reader
 from dpr_tf.retrieval.embed import embed_passages
 from dpr_tf.retrieval.indexes import ExactIndex
 from dpr_tf.retrieval.retriever import Retriever
 from dpr_tf.retrieval.scored import ScoredPassage
-from dpr_tf.tokenizers import (
-    DPRContextEncoderTokenizerFast,
-    DPRQuestionEncoderTokenizerFast,
-    DPRReaderTokenizerFast,
-)
-
-ROLES = ("context_encoder", "question_encoder", "reader")
-_CLASSES: dict[str, tuple[Any, Any]] = {
-    "context_encoder": (TFDPRContextEncoder, DPRContextEncoderTokenizerFast),
-    "question_encoder": (TFDPRQuestionEncoder, DPRQuestionEncoderTokenizerFast),
-    "reader": (TFDPRReader, DPRReaderTokenizerFast),
-}
 
 
 def sample_folder() -> Path:
@@ -83,7 +71,7 @@ class QuestionAnswering:
         if not passages:
             raise ValueError("there are no passages to answer from")
         (encoder, encoder_tokenizer), question_side, reading_side = (
-            _load(*place) for place in _places(names)
+            load_checkpoint(*place) for place in _places(names)
         )
         vectors = embed_passages(encoder, encoder_tokenizer, passages, progress=progress)
         index = ExactIndex(vectors.shape[1])
@@ -119,16 +107,3 @@ def _places(names: Sequence[str] | None) -> list[tuple[str, str, str]]:
             f"got {len(names)}"
         )
     return [(role, name, "") for role, name in zip(ROLES, names, strict=True)]
-
-
-def _load(role: str, name: str, subfolder: str) -> tuple[Any, Any]:
-    """A model and its tokenizer."""
-    model_class, tokenizer_class = _CLASSES[role]
-    model = model_class.from_pretrained(name, subfolder=subfolder, from_pt=True)
-    tokenizer = tokenizer_class.from_pretrained(name, subfolder=subfolder)
-    if len(tokenizer) > model.config.vocab_size:
-        raise ValueError(
-            f"{role} {name}: the tokenizer has {len(tokenizer)} tokens, the model {model.config.vocab_size}; "
-            "put the vocab.txt that the model was trained with beside it"
-        )
-    return model, tokenizer

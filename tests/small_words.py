@@ -2,7 +2,8 @@
 
 import keras
 
-from dpr_tf import DPRConfig, answering
+from dpr_tf import DPRConfig
+from dpr_tf.checkpoints import ROLES, classes
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 PIECES = """
@@ -26,7 +27,8 @@ def ids(text):
 
 def save_checkpoints(folder):
     """Writes three random checkpoints, each with weights of its own, into the sub-folders of their roles."""
-    for seed, (role, (model_class, tokenizer_class)) in enumerate(answering._CLASSES.items()):
+    for seed, role in enumerate(ROLES):
+        model_class, tokenizer_class = classes(role)
         keras.utils.set_random_seed(seed)
         config = DPRConfig(
             vocab_size=len(VOCABULARY),

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from small_words import VOCABULARY, save_checkpoints
 
-from dpr_tf import answering
-from dpr_tf.answering import ROLES, QuestionAnswering
+from dpr_tf.answering import QuestionAnswering
+from dpr_tf.checkpoints import ROLES, classes
 from dpr_tf.data import Passage
 
 PASSAGES = [
@@ -49,7 +49,7 @@ def test_passages_and_questions_meet_as_the_encoders_say(folder):
         ("context_encoder", ("Zola", PASSAGES[1].text)),
         ("question_encoder", ("who was in paris?",)),
     ):
-        model_class, tokenizer_class = answering._CLASSES[role]
+        model_class, tokenizer_class = classes(role)
         encoding = tokenizer_class.from_pretrained(folder / role)(*text, return_tensors="np")
         model = model_class.from_pretrained(folder / role)
         vectors.append(np.asarray(model(encoding["input_ids"]).pooler_output)[0])

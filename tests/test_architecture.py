@@ -68,7 +68,8 @@ DRAWING = {
     "evaluation.files": {"data.retrieved", "data.trec", "evaluation.*"},
     "evaluation.*": {"evaluation.*"},  # strings and numbers
     # What puts them together. Nothing imports cli but `python -m dpr_tf`.
-    "answering": {"data.passages", "models.dpr", "reading.*", "retrieval.*", "tokenizers"},
+    "checkpoints": {"config", "hub", "models.*", "serving", "tokenizers", "weights.*"},
+    "answering": {"checkpoints", "data.passages", "reading.*", "retrieval.*"},
     "console": {"answering", "reading.reader"},
     "demo": {"answering", "console", "data.passages"},
     "cli": {"", "answering", "console", "data.*", "demo", "evaluation.tables", "retrieval.mining"},

@@ -12,6 +12,7 @@ from small_words import save_checkpoints
 
 import dpr_tf
 from dpr_tf import answering, cli
+from dpr_tf.checkpoints import ROLES
 
 PASSAGES = """id\ttext\ttitle
 7\tThe old bridge over the river was built of stone.\tBridge
@@ -51,7 +52,7 @@ def test_ask_prints_the_answer_in_its_passage(capsys, checkpoints, passages):
 
 
 def test_ask_json_has_answers_passages_and_their_scores(capsys, checkpoints, passages):
-    names = [checkpoints / role for role in answering.ROLES]
+    names = [checkpoints / role for role in ROLES]
     arguments = ("--passages", passages, "--k", 2, "--answers", 2, "--json", "--pretrained", *names)
     code, out, _ = run(capsys, "ask", "who was it?", *arguments)
     assert code == 0

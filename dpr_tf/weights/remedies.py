@@ -54,21 +54,28 @@ def sizes(checkpoint: Checkpoint) -> dict[str, int]:
     return found
 
 
+def roles(checkpoint: Checkpoint) -> list[str]:
+    """The roles whose encoders are in a checkpoint, as `names.Prefix` has them; the largest first."""
+    known = names.recognise(checkpoint, checkpoint.format).values()
+    count = Counter(name.role for name in known if name and name.part.startswith("bert_model"))
+    return [role for role, _ in count.most_common()]
+
+
 def wrong_role(head: str, checkpoint: Checkpoint) -> str:
     """The error for a checkpoint in which no weight belongs to the model's role."""
-    roles = _roles(checkpoint)
+    found = roles(checkpoint)
     mine = f"none of its weights belongs to a {ROLE[head]}. Nothing was loaded"
-    if not roles:
+    if not found:
         return f"{checkpoint.path}: no DPR checkpoint: {mine}. It holds {_some(checkpoint)}"
-    if roles[0] == "bert":
+    if found[0] == "bert":
         return (
             f"{checkpoint.path}: this is a plain BERT checkpoint, {mine}. "
             f"Use {names.CLASS_NAME[head]}.init_from_bert to start from it"
         )
-    if roles[0] == "encoder":
-        roles = ["ctx_encoder", "question_encoder"]
-    kind = "bi-encoder" if len(roles) > 1 else ROLE[roles[0]]
-    classes = " or ".join(names.CLASS_NAME[role] for role in roles if role in names.CLASS_NAME)
+    if found[0] == "encoder":
+        found = ["ctx_encoder", "question_encoder"]
+    kind = "bi-encoder" if len(found) > 1 else ROLE[found[0]]
+    classes = " or ".join(names.CLASS_NAME[role] for role in found if role in names.CLASS_NAME)
     return f"{checkpoint.path}: this is a {kind} checkpoint: use {classes}; {mine}"
 
 
@@ -158,13 +165,6 @@ def _why_missing(missing: list[str], checkpoint: Checkpoint) -> list[str]:
     if all("distance_embedding" in key for key in missing):
         return ["It has no relative positions: position_embedding_type in config.json should be 'absolute'."]
     return ["The file is incomplete, or names these weights differently."]
-
-
-def _roles(checkpoint: Checkpoint) -> list[str]:
-    """The roles whose encoders are in a checkpoint, the largest first."""
-    known = names.recognise(checkpoint, checkpoint.format).values()
-    count = Counter(name.role for name in known if name and name.part.startswith("bert_model"))
-    return [role for role, _ in count.most_common()]
 
 
 def _some(checkpoint: Checkpoint) -> str:
