@@ -64,6 +64,13 @@ DRAWING = {
         "retrieval.*",
         "tokenizers.spans",
     },
+    # Training knows models and data records, not retrieval; retrieval does not know training.
+    "training": set(),
+    "training.replicas": set(),
+    "training.losses": set(),  # vectors and masks
+    "training.steps": set(),  # takes the model as an argument
+    "training.optimizers": {"training.replicas"},
+    "training.biencoder": {"models.dpr", "training.*"},
     "evaluation": {"evaluation.*"},
     "evaluation.files": {"data.retrieved", "data.trec", "evaluation.*"},
     "evaluation.*": {"evaluation.*"},  # strings and numbers
@@ -84,13 +91,20 @@ THIRD_PARTY = {
     "huggingface_hub": ["hub"],
     "ir_measures": ["evaluation.ranking"],
     "jax": ["models.tree"],
-    "keras": ["inference", "models.*", "serving.*"],
+    "keras": ["inference", "models.*", "serving.*", "training.*"],
     "matplotlib": ["evaluation.curves"],
     "ml_dtypes": ["models.torch", "weights.arrays"],
     "numpy": ["*"],
     "optree": ["models.tree"],
     "regex": ["evaluation.answers"],
-    "tensorflow": ["inference", "retrieval.indexes.int8", "serving.saved_model"],
+    "tensorflow": [
+        "inference",
+        "retrieval.indexes.int8",
+        "serving.saved_model",
+        "training.biencoder",
+        "training.replicas",
+        "training.steps",
+    ],
     "tokenizers": ["tokenizers.*"],
     "torch": ["models.torch", "models.tree"],
     "tqdm": ["retrieval.embed"],
