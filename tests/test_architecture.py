@@ -59,6 +59,7 @@ DRAWING = {
     "reading.*": {
         "data.passages",
         "data.questions",
+        "data.retrieved",
         "inference",
         "reading.*",
         "retrieval.*",
@@ -71,6 +72,16 @@ DRAWING = {
     "training.steps": set(),  # takes the model as an argument
     "training.optimizers": {"training.replicas"},
     "training.biencoder": {"models.dpr", "training.*"},
+    "training.reader_losses": set(),  # logits and masks
+    "training.reader_passages": {
+        "data.examples",
+        "data.questions",
+        "data.retrieved",
+        "evaluation.answers",
+    },
+    "training.reader_data": {"training.reader_passages"},
+    "training.reader_batches": {"training.reader_data", "training.reader_passages"},
+    "training.reader_validation": {"data.retrieved", "evaluation.measures", "reading.*"},
     "evaluation": {"evaluation.*"},
     "evaluation.files": {"data.retrieved", "data.trec", "evaluation.*"},
     "evaluation.*": {"evaluation.*"},  # strings and numbers
@@ -102,6 +113,7 @@ THIRD_PARTY = {
         "retrieval.indexes.int8",
         "serving.saved_model",
         "training.biencoder",
+        "training.reader_batches",
         "training.replicas",
         "training.steps",
     ],
