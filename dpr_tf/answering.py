@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dpr_tf.checkpoints import ROLES, load_checkpoint
-from dpr_tf.data.passages import Passage
+from dpr_tf.data.passages import Passage, read_passages
 from dpr_tf.reading.reader import Answer, Reader
 from dpr_tf.retrieval.embed import embed_passages
 from dpr_tf.retrieval.indexes import ExactIndex
@@ -37,6 +37,40 @@ class Answered(NamedTuple):
     passages: list[ScoredPassage]
     retrieval_seconds: float
     reading_seconds: float
+
+
+def ask(
+    question: str,
+    *,
+    passages: str | None = None,
+    pretrained: Sequence[str] | None = None,
+    k: int = 20,
+    answers: int = 1,
+) -> Answered:
+    """Answers one question from any passages with any checkpoints.
+
+    Embeds the passages, retrieves the best for the question and finds the answer in them.
+
+    Args:
+        question: the question.
+        passages: TSV with the header id, text, title, or JSON with these keys. Default: the sample's.
+        pretrained: folders or Hub ids of context encoder, question encoder and reader, in this order; or one
+            that holds each in a sub-folder context_encoder, question_encoder, reader. Default: the sample's.
+        k: passages to retrieve and read.
+        answers: to give, at most one per passage.
+
+    Raises:
+        OSError: if the passages or a checkpoint cannot be found or read.
+        ValueError: if the question is empty, k or answers is below 1, there are no passages, or a checkpoint
+            does not fit its role.
+    """
+    if not question.strip():
+        raise ValueError("the question is empty")
+    if k < 1 or answers < 1:
+        raise ValueError(f"k and answers must be at least 1, got {k} and {answers}")
+    collection = list(read_passages(passages or sample_folder() / "passages.tsv"))
+    system = QuestionAnswering.from_pretrained(collection, pretrained)
+    return system.answer(question, k=k, top_answers=answers)
 
 
 class QuestionAnswering:

@@ -96,14 +96,12 @@ class Converted(NamedTuple):
     """What was written.
 
     Attributes:
-        output: the folder.
         role: one of `ROLES`.
         parameters: how many numbers the model has.
         dtype: of the weights.
         has_tokenizer: whether the tokenizer's files were written too.
     """
 
-    output: str
     role: str
     parameters: int
     dtype: str
@@ -111,7 +109,7 @@ class Converted(NamedTuple):
 
     def __str__(self) -> str:
         tokenizer = "with its tokenizer" if self.has_tokenizer else "without a tokenizer: none was found"
-        return f"{self.output}: {self.role}, {self.parameters:,} parameters in {self.dtype}, {tokenizer}"
+        return f"{self.role}, {self.parameters:,} parameters in {self.dtype}, {tokenizer}"
 
 
 def convert(
@@ -152,22 +150,20 @@ def convert(
             _check_vocabulary(role_found, place, loaded, model)
             loaded.save_pretrained(folder)
         model.save_pretrained(folder, safe_serialization=format == "safetensors")
-    return Converted(output, role_found, model.count_params(), dtype, place is not None)
+    return Converted(role_found, model.count_params(), dtype, place is not None)
 
 
 class Exported(NamedTuple):
     """What was written.
 
     Attributes:
-        output: the folder.
         role: one of `ROLES`.
     """
 
-    output: str
     role: str
 
     def __str__(self) -> str:
-        return f"{self.output}: SavedModel of a {self.role}, signatures serving_default and int64_serving"
+        return f"SavedModel of a {self.role}, signatures serving_default and int64_serving"
 
 
 def export(checkpoint: str, output: str, *, role: Role | None = None) -> Exported:
@@ -189,7 +185,7 @@ def export(checkpoint: str, output: str, *, role: Role | None = None) -> Exporte
     from dpr_tf.serving import export_saved_model
 
     export_saved_model(model, output)
-    return Exported(output, role_found)
+    return Exported(role_found)
 
 
 def _configured_roles(name: str | os.PathLike[str]) -> list[str | None]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.abc
+import importlib.util
 import os
 import shutil
 import sys
 import tempfile
 import textwrap
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:  # importing them takes seconds: they bring TensorFlow
     from dpr_tf.answering import Answered
@@ -87,6 +89,31 @@ class Console:
 def _printable(text: str) -> str:
     """The text, character for character, with spaces for what would control the terminal."""
     return "".join(character if character.isprintable() else " " for character in text)
+
+
+def hush_tensorflow() -> None:
+    """Has TensorFlow imported in silence, whoever imports it first."""
+    if "tensorflow" not in sys.modules:
+        sys.meta_path.insert(0, _Hush())
+
+
+class _Hush(importlib.abc.MetaPathFinder):
+    """Finds TensorFlow as Python does, and lets its import write nothing to stderr unless it fails."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        if name != "tensorflow":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.loader is not None:
+            run = spec.loader.exec_module
+
+            def exec_module(module: Any) -> None:
+                with hushed_stderr():
+                    run(module)
+
+            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec
 
 
 @contextlib.contextmanager

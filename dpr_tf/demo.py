@@ -5,13 +5,10 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from typing import TYPE_CHECKING
 
-from dpr_tf.console import Console, hushed_stderr
+from dpr_tf.answering import QuestionAnswering, sample_folder
+from dpr_tf.console import Console
 from dpr_tf.data.passages import read_passages
-
-if TYPE_CHECKING:
-    from dpr_tf.answering import QuestionAnswering
 
 # Six of the sample's questions, the last two in other words than their passages. The sample's README says how
 # many of all its questions are answered right.
@@ -37,11 +34,8 @@ def run() -> None:
 
 def _start(console: Console) -> QuestionAnswering:
     started = time.perf_counter()
-    console.line("Starting TensorFlow ...")
-    with hushed_stderr():
-        from dpr_tf.answering import QuestionAnswering, sample_folder
     passages = list(read_passages(sample_folder() / "passages.tsv"))
-    console.line(f"Loading three checkpoints, embedding {len(passages)} passages ...")
+    console.line(f"Starting TensorFlow, loading three checkpoints, embedding {len(passages)} passages ...")
     system = QuestionAnswering.from_pretrained(passages)
     console.line(f"Ready after {time.perf_counter() - started:.1f} s.")
     console.line()

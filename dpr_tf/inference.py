@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
+
+if TYPE_CHECKING:
+    import keras
 
 Forward = Callable[[Mapping[str, np.ndarray]], tuple[np.ndarray, ...]]
 
@@ -24,6 +27,8 @@ def compile_forward(model: keras.Model, inputs: Sequence[str], outputs: Sequence
     Returns:
         A function of {input name: int array} that gives the outputs, as float32 arrays in their order.
     """
+    import keras  # here, so that what only names a retriever or a reader does not wait for TensorFlow
+
     run = _traced(model, inputs) if keras.config.backend() == "tensorflow" else model.predict_on_batch
 
     def forward(batch: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:

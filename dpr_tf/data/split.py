@@ -26,6 +26,9 @@ class SplitCounts(NamedTuple):
     articles: int
     passages: int
 
+    def __str__(self) -> str:
+        return f"articles: {self.articles:,}, passages: {self.passages:,}"
+
 
 class _Article(NamedTuple):
     title: str
@@ -65,16 +68,18 @@ def split_articles(
     words: int = 100,
     fill_last: bool = False,
 ) -> SplitCounts:
-    """Splits articles into passages and writes them as they come, with the ids 1, 2, 3 and so on.
+    """Cuts articles into passages that do not overlap, with the ids 1, 2, 3 and so on.
 
     Args:
         source: a file, plain or gzip, or a folder of such files, in the order of their names. A file that
             begins with a bracket or a brace holds JSON articles with `text` and maybe `title`, as an array
             or one a line (the output of WikiExtractor with --json); any other file is one article of plain
             text, named as the file. Articles without a word are left out.
-        target: the passages, see `write_passages`. It appears when it is complete.
+        target: the passages: .jsonl for JSON lines, else TSV; .gz behind it packs. It appears when it is
+            complete.
         words: per passage.
-        fill_last: see `split_words`.
+        fill_last: whether to fill the last passage of an article with its first words, instead of keeping it
+            short.
 
     Raises:
         OSError: if a file cannot be opened, read or written.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from dpr_tf.data.distinct import Distinct
@@ -83,6 +83,25 @@ def validate(path: str | os.PathLike[str], kind: str | None = None, most: int = 
             if len(faults) >= 2 * most:
                 faults = sorted(faults)[:most]
     return Report(os.fspath(path), kind, records, count, tuple(sorted(faults)[:most]))
+
+
+def validate_files(files: Sequence[str], *, kind: str | None = None, faults: int = 100) -> Iterator[Report]:
+    """Lists the faults of data files, with line and field; files are read whole, plain or gzip.
+
+    Args:
+        files: of any of the kinds below.
+        kind: passages, questions, examples (retriever training), retrieved (retriever output), vectors
+            (embedding shard), squad, qrels or run. Default: what the content looks like.
+        faults: to list per file; the others are only counted.
+
+    Yields:
+        A report on each file, when it has been read.
+
+    Raises:
+        OSError: if a file cannot be opened or read.
+        ValueError: if the kind is not known or cannot be told from the content.
+    """
+    return (validate(path, kind, faults) for path in files)
 
 
 def _faults(path: str | os.PathLike[str], kind: _Kind) -> Iterator[tuple[bool, Fault | None]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from dpr_tf.evaluation.curves import plot_accuracy
 from dpr_tf.evaluation.files import Estimate, RankingReport, evaluate_retrieved, evaluate_run
@@ -67,33 +67,36 @@ def evaluate_files(
     *,
     qrels: str | os.PathLike[str] | None = None,
     measures: Sequence[str] = ("RR@10", "nDCG@10", "R@100"),
-    match: str = "string",
-    ks: Sequence[int] | None = None,
+    match: Literal["string", "regex"] = "string",
+    k: Sequence[int] | None = None,
     plot: str | os.PathLike[str] | None = None,
 ) -> EvaluationTable:
-    """Evaluates retriever outputs, or with judgements TREC runs.
+    """Measures what retrievers found: outputs with answers, or with judgements TREC runs.
+
+    Top-k retrieval accuracy, with confidence intervals, is the share of questions with an answer in the text
+    of one of their first k passages.
 
     Args:
-        files: as for `evaluate_retrieved`, or with `qrels` as for `evaluate_run`.
-        qrels: judgements.
-        measures: with `qrels`, as for `ranking_measures`.
-        match: without `qrels`, "string" or "regex", as for `AnswerMatcher`.
-        ks: without `qrels`, numbers of passages. Default: those of 1, 5, 20 and 100 that were retrieved.
-        plot: without `qrels`, a PNG file to draw the accuracy over every k in.
+        files: retriever outputs (JSON, plain or .gz); with `qrels` TREC runs.
+        qrels: judgements, TREC's or BEIR's.
+        measures: with qrels: RR, nDCG, R, P, AP, Success, with or without @k.
+        match: without qrels: whether answers are strings or regular expressions.
+        k: without qrels: numbers of passages. Default: those of 1, 5, 20 and 100 that were retrieved.
+        plot: without qrels: a PNG file to draw the accuracy over every k in.
 
     Raises:
         OSError: if a file cannot be opened or written.
         ValueError: if a file is damaged, there is nothing to evaluate, a k is larger than what was retrieved,
-            or `ks` or `plot` comes with `qrels`.
+            or `k` or `plot` comes with `qrels`.
         ImportError: for `plot` without matplotlib, `match="regex"` without regex.
     """
     names = list(dict.fromkeys(str(file) for file in files))
     if qrels is not None:
-        if ks or plot:
+        if k or plot:
             raise ValueError("k and plot are of retriever outputs; for runs name measures such as Success@20")
         return _of_runs({name: evaluate_run(name, qrels, measures) for name in names})
     reports = {name: evaluate_retrieved(name, match=match) for name in names}
-    table = _of_reports(reports, ks)
+    table = _of_reports(reports, k)
     if plot:
         plot_accuracy(reports, plot)
     return table

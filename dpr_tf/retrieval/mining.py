@@ -9,7 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from dpr_tf.data.examples import Example, ExamplePassage, read_examples, write_examples
 from dpr_tf.data.retrieved import Retrieved, read_retrieved
@@ -125,6 +125,13 @@ class MiningCounts(NamedTuple):
     without_hard_negative: int
     with_answer: int
 
+    def __str__(self) -> str:
+        return (
+            f"{self.examples:,} examples of {self.questions:,} questions; {self.without_positive:,} had no "
+            f"positive, {self.without_hard_negative:,} of the examples have no hard negative; "
+            f"{self.with_answer:,} passages were left out because they contain an answer"
+        )
+
 
 def mine_examples(
     source: str | os.PathLike[str],
@@ -133,18 +140,24 @@ def mine_examples(
     *,
     count: int = 1,
     skip: int = 0,
-    match: str = "string",
+    match: Literal["string", "regex"] = "string",
 ) -> MiningCounts:
-    """Makes training examples from a retriever's output; it is streamed.
+    """Makes training examples with hard negatives from what a retriever found.
+
+    Takes the best retrieved passages without an answer as hard negatives. The file is streamed.
 
     Args:
-        source: the retriever's output, JSON of questions with `answers` and `ctxs`.
-        target: training examples, as for `write_examples`; appears when it is complete.
+        source: the retriever's output, JSON of questions with `answers` and `ctxs`, plain or .gz.
+        target: training examples: .jsonl for JSON lines, else JSON; .gz behind it packs. It appears when it
+            is complete.
         positives: training examples of the same questions, whose positives, answers and dataset are taken;
             these are held in memory. Found by the text of the question and its answers, or by the text
             alone. A question that is not there, and every question without this file, gets its first
             passage with an answer as positive.
-        count, skip, match: as for `mine_passages`.
+        count: hard negatives per question; fewer if there are no more.
+        skip: passages at the top to take no negatives from, where a good retriever finds passages that answer
+            the question in other words.
+        match: whether answers are strings or regular expressions.
 
     Raises:
         OSError: if a file cannot be opened or written.

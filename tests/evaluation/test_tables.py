@@ -46,7 +46,7 @@ def test_table(files):
 
 
 def test_json(files):
-    shown = json.loads(json.dumps(evaluate_files(files, ks=[2]).as_json()))
+    shown = json.loads(json.dumps(evaluate_files(files, k=[2]).as_json()))
     assert shown["level"] == 0.95
     one, two = shown["files"]
     assert (one["file"], one["questions"], one["accuracy_by_k"][5]) == ("one.json", 4, 0.75)
@@ -68,7 +68,7 @@ def test_runs(tmp_path):
 
 def test_k_beyond_what_was_retrieved(files):
     with pytest.raises(ValueError, match=r"at most 2 passages .* no top-3"):
-        evaluate_files(files, ks=[1, 3])
+        evaluate_files(files, k=[1, 3])
 
 
 def test_plot(files, tmp_path):

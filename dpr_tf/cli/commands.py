@@ -1,0 +1,93 @@
+"""The commands: each calls one public function, which is imported when the command is given."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from dpr_tf.console import Console
+
+
+class Command(NamedTuple):
+    """A command.
+
+    Attributes:
+        summary: a line for `dpr-tf --help`.
+        function: imports and gives the function; its parameters are the command's options.
+        show: prints a result for people, behind the name of the file that was written, if there is one.
+        failed: whether a result means exit code 1.
+    """
+
+    summary: str
+    function: Callable[[], Callable[..., Any]]
+    show: Callable[[Any, str], None] = lambda result, before: print(f"{before}{result}", flush=True)
+    failed: Callable[[Any], bool] = lambda result: False
+
+
+def _demo() -> Callable[..., Any]:
+    from dpr_tf.demo import run
+
+    return run
+
+
+def _ask() -> Callable[..., Any]:
+    from dpr_tf.answering import ask
+
+    return ask
+
+
+def _validate() -> Callable[..., Any]:
+    from dpr_tf.data.validate import validate_files
+
+    return validate_files
+
+
+def _split() -> Callable[..., Any]:
+    from dpr_tf.data.split import split_articles
+
+    return split_articles
+
+
+def _mine() -> Callable[..., Any]:
+    from dpr_tf.retrieval.mining import mine_examples
+
+    return mine_examples
+
+
+def _evaluate() -> Callable[..., Any]:
+    from dpr_tf.evaluation.tables import evaluate_files
+
+    return evaluate_files
+
+
+def _convert() -> Callable[..., Any]:
+    from dpr_tf.checkpoints import convert
+
+    return convert
+
+
+def _export() -> Callable[..., Any]:
+    from dpr_tf.checkpoints import export
+
+    return export
+
+
+COMMANDS = {
+    "demo": Command("answer questions from the bundled sample, then yours", _demo),
+    "ask": Command(
+        "answer one question from any passages with any checkpoints",
+        _ask,
+        show=lambda answered, _: Console(sys.stdout).show(answered),
+    ),
+    "validate": Command(
+        "list the faults of data files, with line and field",
+        _validate,
+        failed=lambda report: report.fault_count > 0,
+    ),
+    "split": Command("cut articles into passages of 100 words", _split),
+    "mine": Command("make training examples with hard negatives from what a retriever found", _mine),
+    "evaluate": Command("measure what a retriever found", _evaluate),
+    "convert": Command("rewrite a checkpoint of any format in Hugging Face's layout", _convert),
+    "export": Command("write a checkpoint as a SavedModel for TensorFlow Serving", _export),
+}
