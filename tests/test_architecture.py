@@ -251,4 +251,5 @@ def test_third_party_packages_are_declared():
         "optree",
         "regex",
         "torch",
+        "yaml",  # of the package PyYAML
     }

@@ -103,8 +103,8 @@ def _command_parser(name: str, description: str, options: Sequence[Option]) -> P
 
 
 def _spelled(arguments: Sequence[str]) -> list[str]:
-    """Arguments with options written as `--batch-size`, however they were: `--batch_size` is Python's name."""
-    spelled = []
+    """Arguments with `--batch_size`, which is Python's spelling, as `--batch-size`."""
+    spelled: list[str] = []
     for position, argument in enumerate(arguments):
         if argument == "--":
             return [*spelled, *arguments[position:]]

@@ -8,7 +8,7 @@ all faults.
 from dpr_tf.data.beir import Beir, read_beir, write_beir
 from dpr_tf.data.examples import Example, ExamplePassage, read_examples, write_examples
 from dpr_tf.data.faults import Fault, FormatError
-from dpr_tf.data.passages import Passage, read_passages, write_passages
+from dpr_tf.data.passages import Passage, PassageFile, read_passages, write_passages
 from dpr_tf.data.questions import Question, read_questions, write_questions
 from dpr_tf.data.retrieved import Retrieved, RetrievedPassage, read_retrieved, write_retrieved
 from dpr_tf.data.split import SplitCounts, split_articles, split_words
@@ -26,6 +26,7 @@ __all__ = [
     "FormatError",
     "Judgement",
     "Passage",
+    "PassageFile",
     "PassageVector",
     "Question",
     "Report",

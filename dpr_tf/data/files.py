@@ -19,6 +19,12 @@ DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error)
 _GZIP = b"\x1f\x8b"
 
 
+def is_packed(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is gzip, by its first bytes."""
+    with open(path, "rb") as raw:
+        return raw.read(2) == _GZIP
+
+
 @contextlib.contextmanager
 def opened(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Opens a file for reading bytes; gzip, recognised by its first bytes, is unpacked on the way.

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import codecs
+import csv
+import json
+import mmap
 import os
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
-from dpr_tf.data.faults import Scan, Scanned, faulty, shown, sound
+from dpr_tf.data.faults import FormatError, Scan, Scanned, faulty, shown, sound
 from dpr_tf.data.fields import Fields
-from dpr_tf.data.files import unpacked_suffix
+from dpr_tf.data.files import is_packed, unpacked_suffix
 from dpr_tf.data.json_items import is_json, scan_records, write_json
 from dpr_tf.data.tsv import scan_rows, write_rows
 
@@ -72,6 +77,74 @@ def write_passages(path: str | os.PathLike[str], passages: Iterable[Passage]) ->
     return write_rows(path, _rows(passages)) - 1
 
 
+class PassageFile(Sequence[Passage]):
+    """The passages of a file by row: millions of them without holding them in memory.
+
+    One pass over the file checks it and finds the places, 8 bytes a passage. A packed file and a JSON array
+    have no places that could be gone to: their passages are held in memory.
+
+    Args:
+        path: as for `read_passages`; it must stay as it is while this object is used.
+
+    Raises:
+        OSError: if the file cannot be opened.
+        ValueError: if it is no such file; with the line.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = path
+        self._held: list[Passage] | None = None
+        if is_packed(path) or _is_array(path):
+            self._held = list(read_passages(path))
+            return
+        self._columns = None if is_json(path) else _columns_of(path)
+        self._places = _places(path)
+        with open(path, "rb") as file:
+            self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if self._places else b""
+
+    def __len__(self) -> int:
+        """Number of passages."""
+        return len(self._places if self._held is None else self._held)
+
+    def __getitem__(self, row: Any) -> Any:
+        """The passage of a row, or the list of passages of a slice."""
+        if isinstance(row, slice):
+            return [self[one] for one in range(*row.indices(len(self)))]
+        if self._held is not None:
+            return self._held[row]
+        row = range(len(self))[row]
+        end = self._places[row + 1] if row + 1 < len(self) else len(self._bytes)
+        text = self._bytes[self._places[row] : end].decode("utf-8-sig")
+        if self._columns is None:
+            return _from_json(Fields(json.loads(text), 0))
+        lines = (f"{line}\n" for line in text.split("\n"))  # as scan_rows cuts them
+        fields = next(csv.reader(lines, delimiter="\t", strict=True))
+        return _from_row(0, self._columns, fields).value
+
+    def __iter__(self) -> Iterator[Passage]:
+        """The passages in the order of the file."""
+        return read_passages(self._path) if self._held is None else iter(self._held)
+
+
+def _is_array(path: str | os.PathLike[str]) -> bool:
+    with open(path, "rb") as file:
+        return file.read(4096).removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"["
+
+
+def _places(path: str | os.PathLike[str]) -> array[int]:
+    """Where in a plain file of lines each passage begins."""
+    places, number, place = array("q"), 1, 0
+    with open(path, "rb") as lines:
+        for scanned in scan_passages(path):
+            if scanned.faults:
+                raise FormatError(path, scanned.faults[0])
+            while number < scanned.line:
+                place += len(lines.readline())
+                number += 1
+            places.append(place)
+    return places
+
+
 def _rows(passages: Iterable[Passage]) -> Iterator[tuple[str, ...]]:
     yield _COLUMNS
     for passage in passages:
@@ -89,15 +162,26 @@ def _scan_tsv(path: str | os.PathLike[str]) -> Scan[Passage]:
             yield row  # type: ignore[misc]
             continue
         if columns is None:
-            names = [field.strip().lower() for field in row.value]
-            if "id" in names or "text" in names:
-                columns = names
-                if not {"id", "text"} <= set(names) or len(set(names)) < len(names):
-                    yield _wrong_header(row.line, names)
+            columns = _header(row.value)
+            if columns is not None:
+                if not {"id", "text"} <= set(columns) or len(set(columns)) < len(columns):
+                    yield _wrong_header(row.line, columns)
                     return
                 continue
             columns = list(_COLUMNS)
         yield _from_row(row.line, columns, row.value)
+
+
+def _header(row: list[str]) -> list[str] | None:
+    """The columns that a file's first row names, if it is a header."""
+    names = [field.strip().lower() for field in row]
+    return names if "id" in names or "text" in names else None
+
+
+def _columns_of(path: str | os.PathLike[str]) -> list[str]:
+    """The columns of a TSV file."""
+    first = next((row.value for row in scan_rows(path) if not row.faults), [])
+    return _header(first) or list(_COLUMNS)
 
 
 def _wrong_header(line: int, names: list[str]) -> Scanned[Passage]:

@@ -6,7 +6,7 @@ import tracemalloc
 
 import pytest
 
-from dpr_tf.data import Passage, read_passages, write_passages
+from dpr_tf.data import Passage, PassageFile, read_passages, write_passages
 
 HEADER = "id\ttext\ttitle\n"
 
@@ -152,3 +152,44 @@ def test_memory_does_not_grow_with_the_file(tmp_path, name):
 
     peak(5)  # what is loaded once
     assert peak(20_000) < peak(500) + 2**18
+
+
+BY_ROW = {
+    "quotes": HEADER + '7\t"He said ""yes""\nand left."\tA "plain" title\n\n8\t  Second. \t\n',
+    "other separators": HEADER + "1\tA\u2028b\x0cc.\tTitle\r\n2\tÄ text.\t\n",
+    "no header": "\ufeff1\tText.\tTitle\n2\tMore.\t",
+    "other order": "\ufefftitle\tid\ttext\nTitle\t1\tText.\n",
+    "JSON lines": '{"id": "1", "text": "Ä."}\n\n{"_id": "2", "text": "b", "title": "B"}\n',
+    "JSON array": '[{"id": "1", "text": "a"},\n {"id": "2", "text": "b"}]',
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("content", BY_ROW.values(), ids=BY_ROW)
+def test_passages_by_row_are_those_in_order(tmp_path, content, packed):
+    path = write(tmp_path, gzip.compress(content.encode()) if packed else content)
+    passages, wanted = PassageFile(path), list(read_passages(path))
+    assert len(passages) == len(wanted)
+    for row in reversed(range(len(wanted))):
+        assert passages[row] == wanted[row]
+    assert passages[:] == wanted == list(passages)
+    assert passages[-1:] == wanted[-1:]
+    with pytest.raises(IndexError):
+        passages[len(wanted)]
+
+
+def test_passages_by_row_take_little_memory(tmp_path):
+    path = tmp_path / "passages.tsv"
+    write_passages(path, (Passage(str(row), "Title", "word " * 100) for row in range(5_000)))
+    tracemalloc.start()
+    passages = PassageFile(path)
+    assert passages[4_321].id == "4321"
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 600_000  # the file has 2.6 MB
+
+
+def test_a_faulty_file_has_no_rows(tmp_path):
+    with pytest.raises(ValueError, match="line 3: expected 3 fields"):
+        PassageFile(write(tmp_path, HEADER + "1\tText.\tTitle\n2\tText.\n"))

@@ -61,7 +61,7 @@ def test_runs(tmp_path):
     run = str(tmp_path / "run")
     assert {name: row[run].mean for name, row in table.rows.items()} == {"RR@10": 0.5, "R@2": 1.0}
     assert "accuracy_by_k" not in table.as_json()["files"][0]
-    for options in ({"ks": [1]}, {"plot": "curve.png"}):
+    for options in ({"k": [1]}, {"plot": "curve.png"}):
         with pytest.raises(ValueError, match="Success@20"):
             evaluate_files([run], qrels=tmp_path / "qrels", **options)
 
