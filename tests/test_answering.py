@@ -59,6 +59,18 @@ def test_passages_and_questions_meet_as_the_encoders_say(folder):
     assert score == pytest.approx(float(vectors[0] @ vectors[1]), abs=1e-4)
 
 
+def test_several_questions_get_what_each_gets_alone(folder):
+    system = QuestionAnswering.from_pretrained(PASSAGES, [str(folder)], progress=False)
+    questions = ["who was in Paris?", "what was built of stone?"]
+    together = system.answer(questions, k=2, top_answers=2)
+    for question, answered in zip(questions, together, strict=True):
+        alone = system.answer(question, k=2, top_answers=2)
+        assert answered.question == question
+        assert [scored.passage for scored in answered.passages] == [s.passage for s in alone.passages]
+        assert [answer.text for answer in answered.answers] == [answer.text for answer in alone.answers]
+    assert system.answer([]) == []
+
+
 @pytest.mark.parametrize("names", [[], ["one", "two"], ["one", "two", "three", "four"]])
 def test_refuses_another_number_of_names(names):
     with pytest.raises(ValueError, match=f"expected three checkpoints .*; got {len(names)}"):

@@ -114,9 +114,41 @@ def test_a_passage_without_room_for_text_gives_no_answer(tokenizer):
 def test_a_question_that_leaves_no_room_is_an_error(tokenizer):
     reader = Reader(TableReader({}, {}, positions=8), tokenizer)
     with pytest.raises(
-        ValueError, match="10 tokens or more, the reader takes 8 with the text: ask a shorter question"
+        ValueError, match=r"have 8 tokens or more, .*: ask a shorter question than 'who was the old king \?'"
     ):
         reader.answer("who was the old king ?", retrieved("red"))
+
+
+def test_several_questions_get_what_each_gets_alone(tokenizer, monkeypatch):
+    monkeypatch.setattr("dpr_tf.reading.reader._WINDOW", 2)  # and so the passages of one are read in two
+    model = TableReader({"red": 1.0, "blue": 2.0, "stone": 3.0}, {"wood": 1.0})
+    passages = [
+        retrieved("river red", "a small blue river river", "the old stone"),
+        [],
+        retrieved("the wood over the river", "river red", title=""),
+        retrieved("blue"),
+    ]
+    questions = ["who?", "when?", "what was the old tower built of?", "who was it?"]
+    reader = Reader(model, tokenizer, batch_size=2)
+    together = reader.answer(questions, passages, top_answers=2)
+    alone = [reader.answer(*pair, top_answers=2) for pair in zip(questions, passages, strict=True)]
+    assert together == alone
+    assert [len(answers) for answers in together] == [2, 0, 2, 1]
+    assert reader.answer([], []) == []
+
+
+def test_batches_are_filled_across_questions(tokenizer):
+    model, sizes = TableReader({"red": 1.0}, {}), []
+    reader = Reader(model, tokenizer, batch_size=4)
+    forward = reader._forward
+    reader._forward = lambda batch: sizes.append(len(batch["input_ids"])) or forward(batch)
+    reader.answer(["who?"] * 3, [retrieved("red", "river red", "the old red")] * 3)
+    assert sizes == [4, 4, 1]
+
+
+def test_refuses_questions_without_their_passages(tokenizer):
+    with pytest.raises(ValueError, match="got 2 questions, but passages for 1"):
+        Reader(TableReader({}, {}), tokenizer).answer(["who?", "when?"], [retrieved("red")])
 
 
 def test_no_passages_give_no_answers(tokenizer):
