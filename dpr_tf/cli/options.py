@@ -2,9 +2,11 @@
 
 Names, types, defaults and help are those of the function: of its signature, and of `Args:` in its docstring.
 A parameter that the function takes by position and that has no default is given by position here too; every
-other one is an option. On argparse rather than the library jsonargparse, which does this too: there, lists are
-written `[1,5]` and switches `--flag true`, a mistake is told in up to nine lines that speak of Python's types,
-help needs a second library, and importing it takes 0.15 s.
+other one is an option.
+
+On argparse rather than the library jsonargparse, which does this too: there, lists are written `[1,5]` and
+switches `--flag true`, a mistake is told in up to nine lines that speak of Python's types, help needs a
+second library, and importing it takes 0.15 s.
 """
 
 from __future__ import annotations
