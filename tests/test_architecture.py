@@ -72,6 +72,7 @@ DRAWING = {
     "training.steps": set(),  # takes the model as an argument
     "training.optimizers": {"training.replicas"},
     "training.biencoder": {"models.dpr", "training.*"},
+    "training.resume": {"weights.arrays", "weights.safetensors"},
     "training.reader_losses": set(),  # logits and masks
     "training.reader_passages": {
         "data.examples",
