@@ -14,6 +14,7 @@ teacher's vectors are not made again while their files exist. The questions of t
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import pickle
 import sys
@@ -144,16 +145,21 @@ class Work:
     @property
     def vectors(self) -> dict[str, np.ndarray]:
         """The teacher's vectors by kind of text: passages (with titles), train, short."""
-        return self.cached("vectors", self._teach)
-
-    def _teach(self) -> dict[str, np.ndarray]:
-        teacher, corpus = Teacher(self.args.teacher, self.args.teacher_dtype), self.corpus
-        titles, passages = zip(*corpus.passages, strict=True)
-        return {
-            "passages": teacher.embed(passages, titles),
-            "train": teacher.embed([question.text for question in corpus.train]),
-            "short": teacher.embed(self.short_texts),
+        titles, passages = zip(*self.corpus.passages, strict=True)
+        texts_of = {
+            "passages": lambda: (passages, titles),
+            "train": lambda: ([question.text for question in self.corpus.train],),
+            "short": lambda: (self.short_texts,),
         }
+        return {
+            kind: self.cached(f"vectors_{kind}", lambda made=made: self.teacher.embed(*made()))
+            for kind, made in texts_of.items()
+        }
+
+    @functools.cached_property
+    def teacher(self) -> Teacher:
+        """The sentence encoder that the tower imitates."""
+        return Teacher(self.args.teacher, self.args.teacher_dtype)
 
     def passage_rows(self, max_length: int = SIZES["max_position_embeddings"]) -> list[np.ndarray]:
         """[CLS] title [SEP] text [SEP] of every passage."""
