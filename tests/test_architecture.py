@@ -73,6 +73,18 @@ DRAWING = {
     "training.optimizers": {"training.replicas"},
     "training.biencoder": {"models.dpr", "training.*"},
     "training.resume": {"weights.arrays", "weights.safetensors"},
+    "training.texts": set(),  # takes tokenizers as arguments
+    "training.sampling": set(),  # numbers
+    "training.stored_examples": {"data.examples"},
+    "training.false_negatives": {"data.examples", "evaluation.answers"},
+    "training.biencoder_batches": {
+        "data.examples",
+        "data.questions",
+        "training.false_negatives",
+        "training.sampling",
+        "training.stored_examples",
+        "training.texts",
+    },
     "training.reader_losses": set(),  # logits and masks
     "training.reader_passages": {
         "data.examples",
@@ -124,6 +136,7 @@ THIRD_PARTY = {
         "retrieval.indexes.int8",
         "serving.saved_model",
         "training.biencoder",
+        "training.biencoder_batches",
         "training.reader_batches",
         "training.replicas",
         "training.steps",

@@ -10,6 +10,7 @@ itself is only needed where the answers are regular expressions.
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 import string
@@ -90,21 +91,44 @@ class AnswerMatcher:
             elif cut := tokens(answer):
                 self._wanted.append((_folded(max(cut, key=len)), _joined(cut)))
 
-    def found_in(self, text: str) -> bool:
+    def found_in(self, text: str | SearchedText) -> bool:
         """Whether `text` contains one of the answers.
 
         Raises:
             ValueError: if a regular expression takes longer than 10 seconds.
         """
+        searched = SearchedText(text) if isinstance(text, str) else text
         if self._patterns:
-            return _matches(self._patterns, unicodedata.normalize("NFD", text))
+            return _matches(self._patterns, searched.decomposed)
         # Cutting into tokens is slow. A token is a substring of the lower-cased text; where it is not, done.
-        folded = _folded(unicodedata.normalize("NFD", text).lower())
-        likely = [answer for longest, answer in self._wanted if longest in folded]
-        if not likely:
-            return False
-        joined = _joined(tokens(text))
-        return any(answer in joined for answer in likely)
+        likely = [answer for longest, answer in self._wanted if longest in searched.folded]
+        return bool(likely) and any(answer in searched.joined for answer in likely)
+
+
+class SearchedText:
+    """A text in which the answers to many questions are looked for, prepared once for all of them.
+
+    Args:
+        text: of a passage.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    @functools.cached_property
+    def decomposed(self) -> str:
+        """The text after Unicode decomposition (NFD)."""
+        return unicodedata.normalize("NFD", self._text)
+
+    @functools.cached_property
+    def folded(self) -> str:
+        """In lower case."""
+        return _folded(self.decomposed.lower())
+
+    @functools.cached_property
+    def joined(self) -> str:
+        """The tokens, each between spaces."""
+        return _joined(tokens(self._text))
 
 
 def _phrasings(answers: Iterable[str]) -> Iterable[str]:
