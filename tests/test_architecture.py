@@ -68,6 +68,7 @@ DRAWING = {
     # Training knows models and data records, not retrieval; retrieval does not know training.
     "training": set(),
     "training.replicas": set(),
+    "training.lora": set(),  # takes the model as an argument
     "training.losses": set(),  # vectors and masks
     "training.steps": set(),  # takes the model as an argument
     "training.optimizers": {"training.replicas"},

@@ -200,11 +200,11 @@ class PretrainedModel(keras.Model):
         config.architectures = [type(self).__name__.removeprefix("TF")]
         rows = names.rows(config, self.head)
         if safe_serialization:
-            files.write_safetensors(folder, convert.to_torch(self.variables_by_path, rows), max_shard_size)
+            files.write_safetensors(folder, convert.to_torch(self._plain_weights, rows), max_shard_size)
         else:
             files.write_h5(
                 folder,
-                convert.to_tf_h5(self.variables_by_path, rows),
+                convert.to_tf_h5(self._plain_weights, rows),
                 names.TF_SCOPE[self.head],
                 max_shard_size,
             )
@@ -258,6 +258,15 @@ class PretrainedModel(keras.Model):
     def variables_by_path(self) -> dict[str, keras.Variable]:
         """The weights by their path without the model's own name, e.g. "ctx_encoder/encode_proj/kernel"."""
         return {weight.path.split("/", 1)[1]: weight for weight in self.weights}
+
+    @property
+    def _plain_weights(self) -> dict[str, Any]:
+        """The weights by their path, with the adapters of LoRA (Keras's `enable_lora`) added to them."""
+        adapted = [layer for layer in self._flatten_layers() if getattr(layer, "lora_enabled", False)]
+        pairs = [(layer._kernel, layer.kernel) for layer in adapted if hasattr(layer, "_kernel")]
+        pairs += [(layer._embeddings, layer.embeddings) for layer in adapted if hasattr(layer, "_embeddings")]
+        sums = {id(weight): keras.ops.convert_to_numpy(plain) for weight, plain in pairs}
+        return {path: sums.get(id(weight), weight) for path, weight in self.variables_by_path.items()}
 
 
 class _Slot:

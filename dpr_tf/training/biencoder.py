@@ -169,6 +169,13 @@ class BiEncoder(keras.Model):
         measures = self.get_metrics_result()
         return {**measures, "ignored": measures["ignored"] * replicas.count()}
 
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        # Keras would try the model on the mean of the replicas' parts, which fails where they have different
+        # sizes, and across processes. All weights are there already; only the optimizer's are not.
+        if self.optimizer is not None and not self.optimizer.built:
+            with self.distribute_strategy.scope():
+                self.optimizer.build(self.trainable_variables)
+
     def train_step(self, *args: Any) -> Any:
         """One update; Keras calls it."""
         if keras.config.backend() != "tensorflow":
