@@ -55,6 +55,18 @@ DRAWING = {
     "retrieval.bm25": {"data.passages", "retrieval.scored"},  # these three know words, no model
     "retrieval.hybrid": {"data.passages", "evaluation.answers", "retrieval.scored"},
     "retrieval.mining": {"data.examples", "data.retrieved", "evaluation.answers"},
+    "retrieval.cutting": {"data.distinct", "data.passages"},  # passages, no vectors
+    "retrieval.fingerprints": set(),
+    "retrieval.shards": {"data.files", "retrieval.cutting", "retrieval.indexes.*"},  # vectors, no model
+    "retrieval.pickled": {"data.vectors", "retrieval.cutting", "retrieval.shards"},
+    "retrieval.progress": set(),
+    "retrieval.building": {
+        "retrieval.indexes.*",
+        "retrieval.pickled",
+        "retrieval.progress",
+        "retrieval.shards",
+    },
+    "retrieval.store": {"checkpoints", "data.passages", "retrieval.*"},
     "retrieval.*": {"data.passages", "data.questions", "inference", "retrieval.*"},
     "reading.*": {
         "data.passages",
@@ -145,7 +157,7 @@ THIRD_PARTY = {
     "tokenizers": ["tokenizers.*"],
     "torch": ["models.torch", "models.tree"],
     "yaml": ["cli.options"],
-    "tqdm": ["retrieval.embed"],
+    "tqdm": ["retrieval.embed", "retrieval.progress", "retrieval.store"],
 }
 
 # Modules that import by a name in a string, which the syntax tree does not show: exports, `return_tensors`.

@@ -61,3 +61,8 @@ class Distinct:
                 if earlier != line:
                     yield line, earlier
             bucket.close()
+
+    def close(self) -> None:
+        """Removes the temporary files, where `repeated` was not called or not to its end."""
+        for bucket in self._buckets:
+            bucket.close()

@@ -9,13 +9,16 @@ import importlib
 from typing import Any
 
 _EXPORTS = {
+    "building": ("build_index",),
     "bm25": ("BM25Index", "BM25Retriever"),
     "embed": ("embed_passages",),
     "hybrid": ("HybridRetriever", "TunedWeight", "fuse_by_rank", "fuse_by_weight", "tune_weight"),
     "indexes": ("ExactIndex", "Index", "Origin", "load_index"),
     "mining": ("MinedPassages", "MiningCounts", "mine_examples", "mine_passages"),
     "retriever": ("Retriever",),
+    "pickled": ("export_vectors", "import_vectors"),
     "scored": ("RetrievesPassages", "ScoredPassage"),
+    "shards": ("VectorStore",),
 }
 _MODULE_OF = {name: f"{__name__}.{module}" for module, names in _EXPORTS.items() for name in names}
 

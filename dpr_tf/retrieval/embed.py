@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import logging
-import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from tqdm import tqdm
 
 from dpr_tf.data.passages import Passage
 from dpr_tf.inference import Forward, compile_forward
+from dpr_tf.retrieval.progress import progress_bar
 
 logger = logging.getLogger(__name__)
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _WINDOW = 64  # batches that are tokenized, and sorted by length, at a time
 TOKEN_TYPES = ("zeros", "tokenizer")
+
+T = TypeVar("T")
+Text = str | tuple[str, str]  # or title and text
 
 
 def embed_passages(
@@ -52,18 +56,15 @@ def embed_passages(
     Raises:
         ValueError: for another `token_types`, or a batch size below 1.
     """
-    if token_types not in TOKEN_TYPES:
-        raise ValueError(f"token_types={token_types!r}: expected one of {', '.join(map(repr, TOKEN_TYPES))}")
-    texts = [(passage.title, passage.text) if passage.title else passage.text for passage in passages]
-    bar = tqdm(
-        total=len(texts),
-        desc="Embedding passages",
-        unit=" passages",
-        disable=not progress,
-        mininterval=0.1 if sys.stderr.isatty() else 10.0,  # a log file needs few lines
-    )
-    with bar:
-        return Embedder(model, tokenizer, max_length, token_types).embed(texts, batch_size, bar)
+    texts = [passage_text(passage) for passage in passages]
+    embedder = Embedder(model, tokenizer, max_length, token_types)
+    with progress_bar("Embedding passages", len(texts), progress) as bar:
+        return embedder.embed(texts, batch_size, bar)
+
+
+def passage_text(passage: Passage) -> Text:
+    """What the tokenizer gets of a passage: title and text, or the text of one without title."""
+    return (passage.title, passage.text) if passage.title else passage.text
 
 
 class Embedder:
@@ -74,19 +75,28 @@ class Embedder:
         tokenizer: its tokenizer.
         max_length: tokens per text; at most the model's positions are used.
         token_types: as for `embed_passages`.
+
+    Attributes:
+        dim: width of the vectors.
+        max_length: tokens per text that are used.
+
+    Raises:
+        ValueError: for another `token_types`.
     """
 
     def __init__(self, model: Any, tokenizer: Any, max_length: int = 256, token_types: str = "zeros") -> None:
+        if token_types not in TOKEN_TYPES:
+            raise ValueError(
+                f"token_types={token_types!r}: expected one of {', '.join(map(repr, TOKEN_TYPES))}"
+            )
         config = model.config
         self.dim: int = config.projection_dim or config.hidden_size
+        self.max_length: int = min(max_length, config.max_position_embeddings)
         self._tokenizer = tokenizer
-        self._max_length = min(max_length, config.max_position_embeddings)
         self._token_types = token_types
         self._forward: Forward = compile_forward(model, _INPUTS, ("pooler_output",))
 
-    def embed(
-        self, texts: Sequence[str | tuple[str, str]], batch_size: int = 32, bar: tqdm | None = None
-    ) -> np.ndarray:
+    def embed(self, texts: Sequence[Text], batch_size: int = 32, bar: tqdm | None = None) -> np.ndarray:
         """Embeds texts, or pairs of title and text.
 
         Args:
@@ -97,33 +107,61 @@ class Embedder:
         Returns:
             float32 [texts, dim], in the order of `texts`.
         """
+        if not texts:
+            return np.empty((0, self.dim), np.float32)
+        ((_, vectors),) = self.embed_groups([(None, texts)], batch_size, bar)
+        return vectors
+
+    def embed_groups(
+        self, groups: Iterable[tuple[T, Sequence[Text]]], batch_size: int = 32, bar: tqdm | None = None
+    ) -> Iterator[tuple[T, np.ndarray]]:
+        """Embeds groups of texts that come one after the other; the next texts are read and tokenized in
+        another thread, beside the computation.
+
+        What shares a batch depends on the group alone, so that its vectors are the same in every run.
+
+        Args:
+            groups: anything that names a group, and its texts; empty ones are passed over.
+            batch_size: texts per forward pass.
+            bar: a progress bar, moved on by the size of each batch.
+
+        Yields:
+            The name of each group and float32 [texts, dim], in the order of the texts.
+        """
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        vectors = np.empty((len(texts), self.dim), np.float32)
-        cut = 0
-        for start in range(0, len(texts), batch_size * _WINDOW):
-            rows = self._tokenize(texts[start : start + batch_size * _WINDOW])
-            lengths = np.array([len(row) for row in rows["input_ids"]])
-            cut += int((lengths == self._max_length).sum())
+        cut = count = 0
+        for window in ahead(self._windows(groups, batch_size * _WINDOW)):
+            if window.start == 0:
+                vectors = np.empty((window.texts, self.dim), np.float32)
+            lengths = np.array([len(row) for row in window.rows["input_ids"]])
+            cut += int((lengths == self.max_length).sum())
+            count += len(lengths)
             # The longest first: too little memory shows at once.
             by_length = np.argsort(-lengths, kind="stable")
             for chosen in np.split(by_length, range(batch_size, len(by_length), batch_size)):
-                (vectors[start + chosen],) = self._forward(self._batch(rows, chosen))
+                (vectors[window.start + chosen],) = self._forward(self._batch(window.rows, chosen))
                 if bar is not None:
                     bar.update(len(chosen))
+            if window.start + len(lengths) == window.texts:
+                yield window.group, vectors
         if cut:
             logger.warning(
                 "%d of %d texts have %d tokens or more: what follows is not embedded. Split passages into "
                 "shorter ones, of about 100 words each.",
                 cut,
-                len(texts),
-                self._max_length,
+                count,
+                self.max_length,
             )
-        return vectors
 
-    def _tokenize(self, texts: Sequence[str | tuple[str, str]]) -> dict[str, list[list[int]]]:
+    def _windows(self, groups: Iterable[tuple[Any, Sequence[Text]]], size: int) -> Iterator[_Window]:
+        for group, texts in groups:
+            for start in range(0, len(texts), size):
+                yield _Window(group, len(texts), start, self._tokenize(texts[start : start + size]))
+
+    def _tokenize(self, texts: Sequence[Text]) -> dict[str, list[list[int]]]:
         rows = self._tokenizer.batch_encode_plus(
-            list(texts), truncation="longest_first", max_length=self._max_length, return_token_type_ids=True
+            list(texts), truncation="longest_first", max_length=self.max_length, return_token_type_ids=True
         )
         return dict(rows)
 
@@ -133,3 +171,29 @@ class Embedder:
         if self._token_types == "zeros":
             padded["token_type_ids"] = np.zeros_like(padded["input_ids"])
         return padded
+
+
+class _Window(NamedTuple):
+    """Texts that are tokenized, and sorted by length, together.
+
+    Attributes:
+        group: what they belong to.
+        texts: how many texts the group has.
+        start: place in the group of the first one here.
+        rows: what the tokenizer made of them.
+    """
+
+    group: Any
+    texts: int
+    start: int
+    rows: dict[str, list[list[int]]]
+
+
+def ahead(items: Iterable[T]) -> Iterator[T]:
+    """Yields items, while another thread makes the next one."""
+    waiting, end = iter(items), object()
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, waiting, end)
+        while (item := coming.result()) is not end:
+            coming = thread.submit(next, waiting, end)
+            yield item  # type: ignore[misc]

@@ -25,7 +25,7 @@ _FACTORY = {
     "rabitq": "RaBitQ",
 }
 INDEX_TYPES = tuple(_FACTORY)
-_TRAINING = 1 << 17  # rows that are enough to learn ranges and clusters from
+TRAINING = 1 << 17  # rows that are enough to learn ranges and clusters from
 _POINTS_PER_LIST = 39  # fewer make poor clusters, FAISS warns
 
 
@@ -39,7 +39,7 @@ class FaissIndex(Index):
     the defaults: flat and fp16 1.000, sq8 0.995 (rescore=2: 1.000), ivf 0.961, hnsw 0.969
     (ef_search=400: 0.994), rabitq 0.708 (rescore=10: 0.998).
 
-    "sq8", "ivf" and "rabitq" learn from the first vectors that are added: add the largest part first.
+    "sq8", "ivf" and "rabitq" learn from what `train` is given, or else from the first vectors that are added.
 
     Args:
         dim: width of the vectors.
@@ -50,7 +50,8 @@ class FaissIndex(Index):
         dtype: of the vectors kept for rescoring, "float32" or "float16".
         neighbors: of "hnsw", links per vector.
         ef_search: of "hnsw", candidates that a search keeps, at least k.
-        lists: of "ivf", number of clusters. Default: four times the square root of the first addition's size.
+        lists: of "ivf", number of clusters. Default: four times the square root of the number of vectors, as
+            `train` is told it or the first addition has them.
         probes: of "ivf", clusters searched. Default: an eighth of them.
     """
 
@@ -107,6 +108,21 @@ class FaissIndex(Index):
         """The keyword arguments of the constructor."""
         return dict(self._options)
 
+    def train(self, sample: np.ndarray, count: int) -> None:
+        """Learns ranges and clusters, before the first addition.
+
+        Args:
+            sample: float32 or float16 [vectors, dim], from all over what will be added; 131,072 are enough.
+            count: of all vectors that will be added.
+
+        Raises:
+            ValueError: if there are vectors in the index, or the sample does not fit it.
+        """
+        self._check(sample, "sample", (np.float32, np.float16))
+        if self._faiss is not None:
+            raise ValueError("an index is trained before its first vectors are added; make a new one")
+        self._faiss = self._trained_on(sample, count)
+
     def _append(self, vectors: np.ndarray) -> None:
         if not len(vectors):
             return
@@ -117,18 +133,18 @@ class FaissIndex(Index):
         if self._options["rescore"]:
             self._vectors.append(vectors)
         if self._faiss is None:
-            self._faiss = self._trained_on(vectors)
+            self._faiss = self._trained_on(vectors, len(vectors))
         for start in range(0, len(vectors), BLOCK):
             self._faiss.add(np.ascontiguousarray(to_float32(vectors[start : start + BLOCK])))
 
-    def _trained_on(self, vectors: np.ndarray) -> Any:
-        count = len(vectors)
-        lists = self._options["lists"] or max(1, min(int(4 * count**0.5), count // _POINTS_PER_LIST))
-        if lists > count:
-            raise ValueError(f"{lists} lists need as many vectors in the first addition, got {count}")
+    def _trained_on(self, vectors: np.ndarray, count: int) -> Any:
+        most = min(count, len(vectors)) // _POINTS_PER_LIST
+        lists = self._options["lists"] or max(1, min(int(4 * count**0.5), most))
+        if lists > len(vectors):
+            raise ValueError(f"{lists} lists need as many vectors to learn from, got {len(vectors)}")
         name = _FACTORY[self._options["index_type"]].format(lists=lists, neighbors=self._options["neighbors"])
         made = faiss.index_factory(self.dim, name, faiss.METRIC_INNER_PRODUCT)
-        rows = np.linspace(0, count - 1, min(count, _TRAINING)).astype(np.int64)
+        rows = np.linspace(0, len(vectors) - 1, min(len(vectors), TRAINING)).astype(np.int64)
         if not made.is_trained:
             made.train(np.ascontiguousarray(to_float32(vectors[rows])))
         return made

@@ -97,7 +97,7 @@ def save(folder: str | os.PathLike[str], manifest: Mapping[str, Any], parts: Map
     for name, write in parts.items():
         path = folder / f"{name}-{secrets.token_hex(8)}.part"
         write(path)
-        files[name] = {"name": path.name, "bytes": path.stat().st_size, "sha256": _sha256(path)}
+        files[name] = {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
         _sync(path)
     written = folder / f"{MANIFEST}.new"
     content = {"format": FORMAT, "version": VERSION, **manifest, "files": files}
@@ -166,6 +166,15 @@ def write_rows(
             np.ascontiguousarray(block).tofile(file)
 
 
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
 def _check_manifest(path: Path, manifest: Any) -> None:
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise ValueError(f"{path} is not the manifest of an index")
@@ -188,20 +197,12 @@ def _check_file(folder: Path, name: str, entry: Any, verify: bool) -> None:
     size = path.stat().st_size
     if size != entry.get("bytes"):
         raise ValueError(f"{path}: expected {entry.get('bytes')} bytes, found {size}; build the index again")
-    if verify and _sha256(path) != entry.get("sha256"):
+    if verify and sha256_of(path) != entry.get("sha256"):
         raise ValueError(f"{path}: its SHA-256 differs from the manifest's; build the index again")
 
 
 def _is_ours(name: str) -> bool:
     return name in (MANIFEST, f"{MANIFEST}.new") or _PART.fullmatch(name) is not None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def _sync(path: Path) -> None:

@@ -11,8 +11,9 @@ BLOCK = 8192  # rows; of width 768, 25 MB of float32
 
 
 class Vectors:
-    """A growing list of rows in one dtype. What is added is kept without a copy, memory-mapped arrays too;
-    only runs of small additions are joined, so that a block is worth a matrix product.
+    """A growing list of rows in one dtype. What is added is kept without a copy; only runs of small additions
+    are joined, so that a block is worth a matrix product. Memory-mapped arrays stay on disk in any case, and
+    are converted to the dtype when they are read.
 
     Args:
         dim: width of the rows.
@@ -35,7 +36,7 @@ class Vectors:
         """Adds rows.
 
         Args:
-            vectors: float32 or float16 [rows, dim], checked already; other than the dtype, it is converted.
+            vectors: float32 or float16 [rows, dim], checked already.
 
         Raises:
             ValueError: for numbers beyond the range of float16, if that is the dtype.
@@ -46,24 +47,26 @@ class Vectors:
             and np.abs(vectors).max(initial=0) > 65504
         ):
             raise ValueError("vectors: numbers beyond 65504 do not fit into float16; use dtype='float32'")
-        vectors = np.asarray(vectors).astype(self.dtype, copy=False)  # a memory map as a plain view of it
+        mapped, vectors = isinstance(vectors, np.memmap), np.asarray(vectors)  # a plain view of the map
         if not len(vectors):
             return
-        while self._chunks and len(self._chunks[-1]) <= len(vectors) < BLOCK:
-            vectors = np.concatenate([self._chunks.pop(), vectors])
+        if not mapped:
+            vectors = vectors.astype(self.dtype, copy=False)
+            while self._chunks and len(self._chunks[-1]) <= len(vectors) < BLOCK:
+                vectors = np.concatenate([self._chunks.pop(), vectors]).astype(self.dtype, copy=False)
         self._chunks.append(vectors)
         self._starts = np.cumsum([0, *map(len, self._chunks)])
 
     def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
-        """The first row of each block, and the block: [at most BLOCK, dim], a view."""
+        """The first row of each block, and the block: [at most BLOCK, dim], a view unless it is converted."""
         for first, chunk in zip(self._starts.tolist(), self._chunks, strict=False):
             for start in range(0, len(chunk), BLOCK):
-                yield first + start, chunk[start : start + BLOCK]
+                yield first + start, chunk[start : start + BLOCK].astype(self.dtype, copy=False)
 
     def take(self, rows: np.ndarray) -> np.ndarray:
         """Copies rows: int64 [n] to [n, dim]."""
         if len(self._chunks) == 1:
-            return self._chunks[0][rows]
+            return self._chunks[0][rows].astype(self.dtype, copy=False)
         taken = np.empty((len(rows), self.dim), self.dtype)
         chunk_of = np.searchsorted(self._starts, rows, side="right") - 1
         for chunk in np.unique(chunk_of):

@@ -124,7 +124,7 @@ def test_refuses_options_that_are_none(options, message):
 
 
 def test_refuses_more_lists_than_vectors():
-    with pytest.raises(ValueError, match="9 lists need as many vectors in the first addition, got 2"):
+    with pytest.raises(ValueError, match="9 lists need as many vectors to learn from, got 2"):
         FaissIndex(3, index_type="ivf", lists=9).add(np.ones((2, 3), np.float32))
 
 
