@@ -19,7 +19,7 @@ import keras
 from keras.src.backend.common import global_state  # no public way to make variables without values
 
 from dpr_tf import hub
-from dpr_tf.config import DPRConfig
+from dpr_tf.config import CONFIG_NAME, DPRConfig
 from dpr_tf.models import sources
 from dpr_tf.weights import convert, files, names
 
@@ -79,12 +79,12 @@ class PretrainedModel(keras.Model):
             TypeError: for a keyword that is neither an argument nor a configuration field.
         """
         model, report = cls._load(
-            lambda slots, rows, checkpoint: convert.load_into(
+            lambda slots, rows, checkpoint, asked: convert.load_into(
                 slots,
                 rows,
                 checkpoint,
                 ignore_mismatched_sizes=ignore_mismatched_sizes,
-                may_initialise=sources.asked_by(kwargs),
+                may_initialise=asked,
             ),
             *(pretrained_model_name_or_path, model_args, config, from_pt, dtype, kwargs),
         )
@@ -122,7 +122,7 @@ class PretrainedModel(keras.Model):
             ValueError: if the checkpoint has no BERT, or one with weights missing or of other shapes.
         """
         model, report = cls._load(
-            lambda slots, rows, checkpoint: convert.load_bert(
+            lambda slots, rows, checkpoint, _: convert.load_bert(
                 slots, rows, checkpoint, ignore_mismatched_sizes=ignore_mismatched_sizes
             ),
             *(pretrained_model_name_or_path, (), config, from_pt, dtype, kwargs),
@@ -133,7 +133,7 @@ class PretrainedModel(keras.Model):
     @classmethod
     def _load(
         cls,
-        load: Callable[[dict[str, _Slot], list[names.Row], files.Checkpoint], convert.LoadReport],
+        load: Callable[..., convert.LoadReport],
         name_or_path: str | os.PathLike,
         model_args: tuple,
         config: DPRConfig | str | os.PathLike | None,
@@ -146,11 +146,12 @@ class PretrainedModel(keras.Model):
         path = sources.find_weights(name_or_path, files.WEIGHT_FILES[from_pt], hub_arguments)
         checkpoint = files.read_checkpoint(path)
         model_kwargs = {name: kwargs.pop(name) for name in ("name", "trainable") if name in kwargs}
-        config = sources.configuration(config, name_or_path, checkpoint, hub_arguments, kwargs)
+        wanted = sources.configuration(config, name_or_path, checkpoint, hub_arguments, kwargs)
+        asked = sources.asked_by(config, wanted, name_or_path, hub_arguments, kwargs)
         with _without_values():
-            model = cls(config, *model_args, dtype=dtype, **model_kwargs)
+            model = cls(wanted, *model_args, dtype=dtype, **model_kwargs)
         with _values_for(model) as slots:
-            report = load(slots, names.rows(config, cls.head), checkpoint)
+            report = load(slots, names.rows(wanted, cls.head), checkpoint, asked)
         if report.initialised:
             logger.warning(
                 "%s: these weights are not in %s and start fresh, train them before use: %s",
@@ -179,8 +180,8 @@ class PretrainedModel(keras.Model):
             save_directory: made if it does not exist.
             saved_model: also write a SavedModel to `saved_model/<version>/`, for TensorFlow Serving.
             version: number of that SavedModel.
-            push_to_hub: also upload the folder to the Hub; its name is the repository's, unless `repo_id` is
-                given.
+            push_to_hub: also upload the files written to the Hub; the folder's name is the repository's,
+                unless `repo_id` is given.
             signatures: of the SavedModel; default: `serving_default` (int32) and `int64_serving`.
             max_shard_size: largest size of one weights file, in bytes or as text such as "500MB".
             create_pr: with `push_to_hub`: open a pull request.
@@ -200,40 +201,50 @@ class PretrainedModel(keras.Model):
         config.architectures = [type(self).__name__.removeprefix("TF")]
         rows = names.rows(config, self.head)
         if safe_serialization:
-            files.write_safetensors(folder, convert.to_torch(self._plain_weights, rows), max_shard_size)
+            weights = convert.to_torch(self._plain_weights, rows)
+            written = files.write_safetensors(folder, weights, max_shard_size)
         else:
-            files.write_h5(
+            written = files.write_h5(
                 folder,
                 convert.to_tf_h5(self._plain_weights, rows),
                 names.TF_SCOPE[self.head],
                 max_shard_size,
             )
         config.save_pretrained(folder)
+        sources.warn_of_other_weights(folder, written)
+        patterns = [CONFIG_NAME, *(path.name for path in written)]
         if saved_model:
             from dpr_tf.serving import export_saved_model
 
             export_saved_model(self, folder / "saved_model" / str(version), signatures=signatures)
+            patterns.append(f"saved_model/{version}/*")
         if push_to_hub:
-            repo_id = kwargs.pop("repo_id", folder.name)
-            hub.push_folder(folder, repo_id, token=token, create_pr=create_pr, **kwargs)
+            repo_id = kwargs.pop("repo_id", None) or folder.resolve().name
+            hub.push_folder(
+                folder, repo_id, token=token, create_pr=create_pr, allow_patterns=patterns, **kwargs
+            )
 
     def push_to_hub(
         self,
         repo_id: str,
-        *,
+        use_temp_dir: bool | None = None,
         commit_message: str | None = None,
         private: bool | None = None,
-        token: str | bool | None = None,
-        revision: str | None = None,
-        create_pr: bool = False,
         max_shard_size: int | str = "10GB",
+        token: str | bool | None = None,
+        use_auth_token: str | bool | None = None,
+        create_pr: bool = False,
+        *,
         safe_serialization: bool = True,
+        revision: str | None = None,
     ) -> str:
         """Uploads configuration and weights to a Hub repository, which is made if it does not exist.
 
         Args:
             repo_id: "owner/name", or "name" for one's own account.
-            commit_message, private, token, revision, create_pr: see `dpr_tf.hub.push_folder`.
+            use_temp_dir: of v4.34: what is uploaded is always saved aside.
+            commit_message, private, token, create_pr, revision: see `dpr_tf.hub.push_folder`.
+            use_auth_token: the old name of `token`.
             max_shard_size, safe_serialization: see `save_pretrained`.
 
         Returns:
@@ -249,7 +260,7 @@ class PretrainedModel(keras.Model):
                 repo_id,
                 commit_message=commit_message,
                 private=private,
-                token=token,
+                token=use_auth_token if token is None else token,
                 revision=revision,
                 create_pr=create_pr,
             )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ from dpr_tf import hub
 from dpr_tf.config import CONFIG_NAME, DPRConfig
 from dpr_tf.weights import files, remedies
 from dpr_tf.weights.arrays import Checkpoint
+
+logger = logging.getLogger(__name__)
 
 
 def find_weights(
@@ -80,13 +84,47 @@ def configuration(
     return found
 
 
-def asked_by(overrides: dict[str, Any]) -> Callable[[str], bool]:
-    """Says of a Keras path whether an overridden configuration field newly asks for its weight."""
-    projection = overrides.get("projection_dim", 0) > 0
-    relative = overrides.get("position_embedding_type", "absolute") != "absolute"
+def asked_by(
+    config: DPRConfig | str | os.PathLike | None,
+    wanted: DPRConfig,
+    name_or_path: str | os.PathLike,
+    hub_arguments: dict[str, Any],
+    overrides: dict[str, Any],
+) -> Callable[[str], bool]:
+    """Says of a Keras path whether a changed configuration newly asks for its weight.
+
+    Args:
+        config: as for `configuration`. A given one is compared with the checkpoint's own.
+        wanted: what `configuration` made of it.
+        name_or_path, hub_arguments, overrides: as for `configuration`.
+
+    Returns:
+        A function: True for a weight that may be absent, because it was overridden into being.
+    """
+    fields = {"projection_dim": 0, "position_embedding_type": "absolute"}  # without further weights
+    changed = set(overrides)
+    if config is not None:
+        with contextlib.suppress(OSError):  # nothing to compare with
+            own, _ = DPRConfig.get_config_dict(name_or_path, **hub_arguments)
+            changed |= {name for name, plain in fields.items() if own.get(name, plain) == plain}
+    new = {name for name, plain in fields.items() if name in changed and getattr(wanted, name) != plain}
     return lambda path: (
-        ("/encode_proj/" in path and projection) or ("/distance_embedding/" in path and relative)
+        ("/encode_proj/" in path and "projection_dim" in new)
+        or ("/distance_embedding/" in path and "position_embedding_type" in new)
     )
+
+
+def warn_of_other_weights(folder: Path, written: Iterable[Path]) -> None:
+    """Names weights of an earlier save that `from_pretrained` would prefer to those just written."""
+    names = {path.name for path in written}
+    for candidates in files.WEIGHT_FILES.values():
+        first = next(name for name in candidates if (folder / name).is_file())
+        if first not in names:
+            logger.warning(
+                "%s also holds %s, which from_pretrained may read instead of %s: remove it if outdated.",
+                *(folder, first, min(names)),
+            )
+            return
 
 
 def _told_by(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from dpr_tf import hub, outputs
-from dpr_tf.config import DPRConfig
+from dpr_tf.config import CONFIG_NAME, DPRConfig
 from dpr_tf.models import sources
 from dpr_tf.weights import convert, files, names
 from dpr_tf.weights.arrays import LazyArray
@@ -425,15 +425,17 @@ class _DPRModel(nn.Module):
         hub_arguments, overrides = hub.split_arguments(kwargs)
         path = sources.find_weights(name_or_path, _candidates(from_tf, use_safetensors), hub_arguments)
         checkpoint = files.read_checkpoint(path)
-        config = sources.configuration(config, name_or_path, checkpoint, hub_arguments, overrides)
+        wanted = sources.configuration(config, name_or_path, checkpoint, hub_arguments, overrides)
         with torch.device("meta"):  # the weights are about to be read: no memory, no random numbers
-            model = cls(config).to(_dtype(dtype if torch_dtype is None else torch_dtype, config))
+            model = cls(wanted).to(_dtype(dtype if torch_dtype is None else torch_dtype, wanted))
         model.to_empty(device="cpu")
         options: dict[str, Any] = {"ignore_mismatched_sizes": ignore_mismatched_sizes}
         if load is convert.load_into:
-            options["may_initialise"] = sources.asked_by(overrides)
+            options["may_initialise"] = sources.asked_by(
+                config, wanted, name_or_path, hub_arguments, overrides
+            )
         try:
-            report = load(model._variables(), names.rows(config, cls.head), checkpoint, **options)
+            report = load(model._variables(), names.rows(wanted, cls.head), checkpoint, **options)
         except ValueError as error:  # its remedies name the TensorFlow classes
             raise ValueError(str(error).replace("TFDPR", "DPR")) from None
         fresh = model._initialise(report)
@@ -481,7 +483,7 @@ class _DPRModel(nn.Module):
             save_directory: the folder.
             is_main_process: False writes nothing: for all but one process of a distributed training.
             state_dict: weights to write instead of the model's own.
-            push_to_hub: also upload the folder.
+            push_to_hub: also upload the files written.
             max_shard_size: largest size of one weights file, in bytes or as text such as "500MB".
             safe_serialization: `model.safetensors`; False: `pytorch_model.bin`, in one piece.
             **kwargs: `repo_id` (default: the folder's name) and the arguments of `hub.push_folder`.
@@ -502,37 +504,54 @@ class _DPRModel(nn.Module):
         config.save_pretrained(folder)
         weights = {name: tensor.detach().cpu() for name, tensor in (state_dict or self.state_dict()).items()}
         if safe_serialization:
-            files.write_safetensors(
+            written = files.write_safetensors(
                 folder, {name: _lazy(tensor) for name, tensor in weights.items()}, max_shard_size
             )
         else:
+            written = [folder / "pytorch_model.bin"]
             aside = folder / ".pytorch_model.bin"
             torch.save(weights, aside)
-            os.replace(aside, folder / "pytorch_model.bin")
+            os.replace(aside, written[0])
+        sources.warn_of_other_weights(folder, written)
         if push_to_hub:
-            hub.push_folder(folder, kwargs.pop("repo_id", None) or folder.resolve().name, **kwargs)
+            repo_id = kwargs.pop("repo_id", None) or folder.resolve().name
+            patterns = [CONFIG_NAME, *(path.name for path in written)]
+            hub.push_folder(folder, repo_id, allow_patterns=patterns, **kwargs)
 
     def push_to_hub(
         self,
         repo_id: str,
-        *,
+        use_temp_dir: bool | None = None,
+        commit_message: str | None = None,
+        private: bool | None = None,
+        token: str | bool | None = None,
         max_shard_size: int | str = "10GB",
+        create_pr: bool = False,
         safe_serialization: bool = True,
-        **kwargs: Any,
+        revision: str | None = None,
     ) -> str:
         """Uploads configuration and weights to a Hub repository.
 
         Args:
             repo_id: "owner/name", or "name" for one's own account.
+            use_temp_dir: of v4.34: what is uploaded is always saved aside.
+            commit_message, private, token, create_pr, revision: see `dpr_tf.hub.push_folder`.
             max_shard_size, safe_serialization: see `save_pretrained`.
-            **kwargs: see `dpr_tf.hub.push_folder`.
 
         Returns:
             Address of the commit or pull request.
         """
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder, max_shard_size=max_shard_size, safe_serialization=safe_serialization)
-            return hub.push_folder(folder, repo_id, **kwargs)
+            return hub.push_folder(
+                folder,
+                repo_id,
+                commit_message=commit_message,
+                private=private,
+                token=token,
+                create_pr=create_pr,
+                revision=revision,
+            )
 
     # Looking inside and changing
 

@@ -137,7 +137,7 @@ class Folder(SpecialTokens):
             legacy_format: fast classes: True leaves tokenizer.json out, False vocab.txt and
                 added_tokens.json.
             filename_prefix: put before every file name, with "-" in between.
-            push_to_hub: also upload the folder; `kwargs` are those of `push_to_hub`.
+            push_to_hub: also upload these files; `kwargs` are those of `push_to_hub`.
 
         Returns:
             The paths of the files.
@@ -169,9 +169,9 @@ class Folder(SpecialTokens):
         if legacy_format is not True:
             paths += self._save_extra(save_directory, filename_prefix)
         if push_to_hub:
-            hub.push_folder(
-                save_directory, kwargs.pop("repo_id", os.path.basename(str(save_directory))), **kwargs
-            )
+            repo_id = kwargs.pop("repo_id", None) or os.path.basename(os.path.abspath(save_directory))
+            patterns = [os.path.basename(path) for path in paths]
+            hub.push_folder(save_directory, repo_id, allow_patterns=patterns, **kwargs)
         return tuple(paths)
 
     def push_to_hub(

@@ -103,6 +103,20 @@ def test_a_newly_asked_projection_is_initialised_and_reported(caplog):
     assert "encode_proj/kernel" in caplog.text
 
 
+def test_a_given_configuration_may_ask_for_more_than_the_checkpoints_own(tmp_path):
+    plain = folder("formats/ctx-safetensors")
+    wanted = DPRConfig.from_pretrained(plain, projection_dim=7)
+    wanted.save_pretrained(tmp_path)
+    for config in (wanted, tmp_path):
+        model, info = TFDPRContextEncoder.from_pretrained(plain, config=config, output_loading_info=True)
+        assert first(model).shape == (2, 7)
+        assert info["missing_keys"] == ["ctx_encoder.encode_proj.bias", "ctx_encoder.encode_proj.weight"]
+    # Its own asks for the projection: the file is incomplete, whatever configuration is given.
+    shutil.copy(plain / "model.safetensors", tmp_path)
+    with pytest.raises(ValueError, match="2 weights are missing"):
+        TFDPRContextEncoder.from_pretrained(tmp_path, config=wanted)
+
+
 def test_dtype(kind):
     plain = KINDS[kind].from_pretrained(folder(f"formats/{kind}-safetensors"))
     half = KINDS[kind].from_pretrained(folder(f"formats/{kind}-safetensors"), dtype="bfloat16")
@@ -223,6 +237,19 @@ def test_saving_again_replaces_what_was_there(model, tmp_path):
     np.testing.assert_array_equal(first(type(model).from_pretrained(tmp_path)), first(model))
 
 
+def test_weights_of_an_earlier_save_that_would_be_read_instead_are_named(tmp_path, caplog):
+    model = TFDPRReader.from_pretrained(folder("formats/reader-safetensors"))
+    with caplog.at_level(logging.WARNING):
+        model.save_pretrained(tmp_path, safe_serialization=False)
+        model.save_pretrained(tmp_path)  # is read before tf_model.h5
+        assert not caplog.records
+        model.save_pretrained(tmp_path, safe_serialization=False)
+        assert "also holds model.safetensors" in caplog.text
+        (tmp_path / "pytorch_model.bin").write_bytes(b"")
+        model.save_pretrained(tmp_path)
+        assert "also holds pytorch_model.bin" in caplog.text
+
+
 def test_saving_leaves_the_models_configuration_alone(model, tmp_path):
     model.config.architectures = ["Something"]
     model.save_pretrained(tmp_path)
@@ -310,6 +337,23 @@ def test_push_to_hub(monkeypatch, tmp_path):
         assert url.startswith(server.url)
         assert set(server.files["owner/mine", "main"]) >= {"config.json", "model.safetensors"}
         np.testing.assert_array_equal(first(TFDPRReader.from_pretrained("owner/mine")), first(model))
+        model.push_to_hub("owner/old", True, "As in v4.34", None, "8KB", None, fake_hub.TOKEN)
+        assert "model.safetensors.index.json" in server.files["owner/old", "main"]
+
+
+def test_saving_and_pushing_uploads_what_was_saved_and_nothing_else(monkeypatch, tmp_path):
+    monkeypatch.setattr(dpr_tf.hub, "_no_connection_until", 0.0)
+    model = TFDPRReader.from_pretrained(folder("formats/reader-safetensors"))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/passwords.txt").write_text("secret")
+    monkeypatch.chdir(tmp_path / "mine")
+    with fake_hub.serve(monkeypatch, tmp_path) as server:
+        model.save_pretrained(".", push_to_hub=True, token=fake_hub.TOKEN, saved_model=True)
+        (name,) = {name for name, _ in server.files}
+        uploaded = set(server.files[name, "main"]) - {".gitattributes"}
+    assert name.split("/")[-1] == "mine"
+    assert {"config.json", "model.safetensors", "saved_model/1/saved_model.pb"} <= uploaded
+    assert "passwords.txt" not in uploaded
 
 
 # -------------------------------------------------------------------------------------------------- memory

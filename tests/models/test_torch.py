@@ -418,6 +418,9 @@ def test_a_new_projection_starts_fresh(tmp_path, caplog):
     projection = model.question_encoder.encode_proj
     assert projection.bias.abs().max() == 0
     assert 0.1 < projection.weight.std() < 0.6
+    wider = DPRConfig.from_pretrained(tmp_path, projection_dim=6)
+    _, info = twins.DPRQuestionEncoder.from_pretrained(tmp_path, config=wider, output_loading_info=True)
+    assert info["missing_keys"] == fresh
 
 
 def test_what_does_not_fit_is_refused(tmp_path):
@@ -456,23 +459,30 @@ def test_init_from_bert(cls, tmp_path):
 def test_from_and_to_the_hub(monkeypatch, tmp_path):
     monkeypatch.setattr(hub, "_no_connection_until", 0.0)
     model = make(twins.DPRReader)
-    with serve(monkeypatch, tmp_path / "cache"):
-        model.push_to_hub("owner/reader", token=TOKEN, max_shard_size=900)
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved/passwords.txt").write_text("secret")
+    with serve(monkeypatch, tmp_path / "cache") as server:
+        model.push_to_hub("owner/reader", use_temp_dir=True, token=TOKEN, max_shard_size=900)
         model.save_pretrained(tmp_path / "saved", push_to_hub=True, repo_id="owner/two", token=TOKEN)
         for name in ("owner/reader", "owner/two"):
             loaded = twins.DPRReader.from_pretrained(name, revision="main")
             assert_same(dict(loaded.state_dict()), dict(model.state_dict()))
+        assert "passwords.txt" not in server.files["owner/two", "main"]
         with pytest.raises(OSError, match="neither a local folder nor a model on the Hub"):
             twins.DPRReader.from_pretrained("owner/three")
 
 
-def test_saving_corner_cases(tmp_path):
+def test_saving_corner_cases(tmp_path, caplog):
     model = make(twins.DPRContextEncoder)
     model.save_pretrained(tmp_path / "no", is_main_process=False)
     assert not (tmp_path / "no").exists()
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="must be a folder"):
         model.save_pretrained(tmp_path / "file")
+    with caplog.at_level(logging.WARNING):
+        model.save_pretrained(tmp_path / "both")
+        model.save_pretrained(tmp_path / "both", safe_serialization=False)
+    assert "also holds model.safetensors" in caplog.text
     doubled = {key: 2 * value for key, value in model.state_dict().items()}
     model.save_pretrained(tmp_path / "doubled", state_dict=doubled)
     assert_same(dict(twins.DPRContextEncoder.from_pretrained(tmp_path / "doubled").state_dict()), doubled)

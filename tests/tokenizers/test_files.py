@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import os
 
+import fake_hub
 import pytest
 from tokenizer_recordings import (
     SPEEDS,
@@ -15,6 +17,8 @@ from tokenizer_recordings import (
     tokenizer_class,
 )
 from tokenizers import AddedToken
+
+from dpr_tf import hub
 
 LOADING = read("loading")["cases"]
 SAVING = read("saving")["cases"]
@@ -158,6 +162,19 @@ def test_saving_into_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(NotADirectoryError, match="is a file"):
         new_tokenizer("ctx", "fast", "tiny").save_pretrained(tmp_path / "file")
+
+
+def test_saving_and_pushing_uploads_what_was_saved_and_nothing_else(tmp_path, monkeypatch):
+    monkeypatch.setattr(hub, "_no_connection_until", 0.0)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/passwords.txt").write_text("secret")
+    with fake_hub.serve(monkeypatch, tmp_path / "cache") as server:
+        tokenizer = new_tokenizer("ctx", "fast")
+        paths = tokenizer.save_pretrained(f"{tmp_path}/mine/", push_to_hub=True, token=fake_hub.TOKEN)
+        (name,) = {name for name, _ in server.files}
+        uploaded = set(server.files[name, "main"]) - {".gitattributes"}
+    assert name.split("/")[-1] == "mine"
+    assert uploaded == {os.path.basename(path) for path in paths}
 
 
 def test_subfolder(tmp_path):
