@@ -66,6 +66,33 @@ def load_checkpoint(role: str, name: str | os.PathLike[str], subfolder: str = ""
     return model, tokenizer
 
 
+def load_to_train(
+    role: str, name: str | os.PathLike[str], *, dtype: str | None = None, **config: Any
+) -> tuple[Any, Any]:
+    """Loads a model to train, and its tokenizer: a checkpoint of the role, or plain BERT.
+
+    What BERT lacks, as the reader's heads or a projection, starts fresh and is logged.
+
+    Args:
+        role: one of `ROLES`.
+        name: a folder or a Hub id.
+        dtype: Keras's dtype or precision policy, such as "mixed_bfloat16"; default: Keras's own.
+        **config: configuration fields to override.
+
+    Raises:
+        OSError: if the checkpoint or its tokenizer cannot be found or read.
+        ValueError: if it is of another role, or its tokenizer knows more tokens than the model.
+    """
+    model_class, tokenizer_class = classes(role)
+    path = sources.find_weights(name, files.WEIGHT_FILES[True], {})
+    plain = remedies.roles(files.read_checkpoint(path)) == ["bert"]
+    load = model_class.init_from_bert if plain else model_class.from_pretrained
+    model = load(name, from_pt=True, dtype=dtype, **config)
+    tokenizer = tokenizer_class.from_pretrained(name)
+    _check_vocabulary(role, name, tokenizer, model)
+    return model, tokenizer
+
+
 def recognise_role(name: str | os.PathLike[str]) -> str:
     """Says which of the three roles a checkpoint has, by the names of its weights.
 

@@ -106,7 +106,22 @@ DRAWING = {
         "evaluation.answers",
     },
     "training.reader_data": {"training.reader_passages"},
-    "training.reader_batches": {"training.reader_data", "training.reader_passages"},
+    "training.reader": {"models.dpr", "training.*"},
+    "training.reader_steps": {"training.replicas", "training.steps"},
+    "training.reader_batches": {
+        "training.reader_data",
+        "training.reader_passages",
+        "training.sampling",
+    },
+    "training.best": set(),  # told how to save
+    "training.reader_recipe": {
+        "checkpoints",
+        "data.examples",
+        "data.files",
+        "data.retrieved",
+        "reading.reader",
+        "training.*",
+    },
     "training.reader_validation": {"data.retrieved", "evaluation.measures", "reading.*"},
     "evaluation": {"evaluation.*"},
     "evaluation.files": {"data.retrieved", "data.trec", "evaluation.*"},
@@ -151,13 +166,14 @@ THIRD_PARTY = {
         "training.biencoder",
         "training.biencoder_batches",
         "training.reader_batches",
+        "training.reader_steps",
         "training.replicas",
         "training.steps",
     ],
     "tokenizers": ["tokenizers.*"],
     "torch": ["models.torch", "models.tree"],
     "yaml": ["cli.options"],
-    "tqdm": ["retrieval.embed", "retrieval.progress", "retrieval.store"],
+    "tqdm": ["retrieval.embed", "retrieval.progress", "retrieval.store", "training.reader_recipe"],
 }
 
 # Modules that import by a name in a string, which the syntax tree does not show: exports, `return_tensors`.

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from small_words import VOCABULARY, save_checkpoints
 
-from dpr_tf.checkpoints import ROLES, classes, convert, export, load_checkpoint, recognise_role
+from dpr_tf.checkpoints import ROLES, classes, convert, export, load_checkpoint, load_to_train, recognise_role
 from dpr_tf.weights.files import read_checkpoint
 
 ROLE_OF_KIND = {"ctx": "context_encoder", "question": "question_encoder", "reader": "reader"}
@@ -109,6 +109,27 @@ def test_exports_what_serves_the_same(folder, tmp_path):
     served = serve(input_ids=tf.constant(ids), attention_mask=tf.ones_like(ids))
     wanted = load_checkpoint("reader", folder / "reader")[0](ids)
     np.testing.assert_allclose(served["start_logits"], wanted.start_logits, atol=1e-5)
+
+
+def test_loads_what_to_train_from(folder, tmp_path):
+    bert = shutil.copytree(checkpoint_archive.root() / "checkpoints/bad/plain-bert", tmp_path / "bert")
+    shutil.copy(folder / "reader" / "vocab.txt", bert)
+    encoder, tokenizer = load_to_train("context_encoder", bert, dtype="mixed_bfloat16", projection_dim=6)
+    assert (encoder.dtype_policy.name, encoder.config.projection_dim, len(tokenizer)) == (
+        "mixed_bfloat16",
+        6,
+        len(VOCABULARY),
+    )
+    saved = read_checkpoint(bert / "pytorch_model.bin")
+    (words,) = [saved[name] for name in saved if name.endswith("word_embeddings.weight")]
+    np.testing.assert_array_equal(encoder.get_input_embeddings().embeddings, words.read())
+    reader = load_to_train("reader", folder / "reader")[0]
+    for weight, expected in zip(
+        reader.weights, load_checkpoint("reader", folder / "reader")[0].weights, strict=True
+    ):
+        np.testing.assert_array_equal(weight, expected)
+    with pytest.raises(ValueError, match="this is a reader checkpoint: use TFDPRReader"):
+        load_to_train("question_encoder", folder / "reader")
 
 
 def test_an_unknown_role_is_named():

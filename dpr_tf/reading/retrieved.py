@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dpr_tf.data.retrieved import Retrieved
 from dpr_tf.reading.reader import Answer, Reader
 from dpr_tf.retrieval.scored import ScoredPassage
 
 
-def answer_retrieved(reader: Reader, found: Retrieved, k: int, top_answers: int = 1) -> list[Answer]:
-    """Finds the best answers in the first k passages that were found for a question.
+def answer_retrieved(
+    reader: Reader, questions: Sequence[Retrieved], k: int, top_answers: int = 1
+) -> list[list[Answer]]:
+    """Finds the best answers to each question in the first k passages that were found for it.
 
     Args:
         reader: reads the passages.
-        found: the question and its passages; where the file gives no score, the retriever's is 0.
-        k: passages to read.
-        top_answers: how many answers to return, one per passage.
+        questions: with their passages; where a file gives no scores, the retriever's are 0.
+        k: passages to read for each.
+        top_answers: how many answers to return for each, one per passage.
 
     Returns:
-        At most `top_answers` answers, best first; none without passages.
+        For each question at most `top_answers` answers, best first; none without passages.
 
     Raises:
-        ValueError: if the question leaves no room for any text.
+        ValueError: if a question leaves no room for any text.
     """
     passages = [
-        ScoredPassage(passage.passage, passage.score or 0.0, rank)
-        for rank, passage in enumerate(found.passages[:k], start=1)
+        [
+            ScoredPassage(passage.passage, passage.score or 0.0, rank)
+            for rank, passage in enumerate(found.passages[:k], start=1)
+        ]
+        for found in questions
     ]
-    return reader.answer(found.question, passages, top_answers)
+    return reader.answer([found.question for found in questions], passages, top_answers)

@@ -23,28 +23,31 @@ class LinearSchedule(keras.optimizers.schedules.LearningRateSchedule):
     """Linear warm-up from zero, then linear decay to zero; the first update of a warm-up changes nothing.
 
     Update u (from 0) has the rate `peak * u / warmup` while u < warmup, then
-    `peak * (steps - u) / (steps - warmup)`, and 0 from u = steps on.
+    `peak * (steps - u) / (steps - warmup)`, and 0 from u = steps on; or `peak`, if it does not decay.
 
     Args:
         peak: the rate at the end of the warm-up.
         steps: updates in all.
         warmup: updates of the warm-up, 0 <= warmup <= steps.
         accumulation: micro-batches per update: Keras counts those.
+        decay: whether to decay.
     """
 
-    def __init__(self, peak: float, steps: int, warmup: int, accumulation: int = 1):
+    def __init__(self, peak: float, steps: int, warmup: int, accumulation: int = 1, decay: bool = True):
         self.peak, self.steps, self.warmup, self.accumulation = peak, steps, warmup, accumulation
+        self.decay = decay
 
     def __call__(self, step):
         """The rate of micro-batch `step`, a float32 scalar."""
         update = ops.cast(ops.floor_divide(step, self.accumulation), "float32")
         rising = update / max(1, self.warmup)
         falling = ops.maximum(0.0, (self.steps - update) / max(1, self.steps - self.warmup))
+        falling = falling if self.decay else 1.0
         return self.peak * ops.where(update < self.warmup, rising, falling)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
-        names = ("peak", "steps", "warmup", "accumulation")
+        names = ("peak", "steps", "warmup", "accumulation", "decay")
         return {name: getattr(self, name) for name in names}
 
 
@@ -87,6 +90,7 @@ def adamw(
     epsilon: float = 1e-8,
     clip: float | None = 2.0,
     accumulation: int = 1,
+    decay: bool = True,
 ) -> AdamW:
     """Makes the optimizer of DPR's recipe: AdamW, linear warm-up and decay, clipping by the global norm.
 
@@ -95,13 +99,15 @@ def adamw(
 
     Args:
         learning_rate: the highest rate, at the end of the warm-up.
-        steps: updates in all; the rate falls to 0 there.
+        steps: updates in all.
         warmup: updates of the warm-up.
         weight_decay: per update, times the rate; biases and LayerNorms are never decayed.
         epsilon: added to the square root of the second moment.
         clip: largest norm of all gradients together; None: no clipping.
         accumulation: batches whose mean gradient makes one update. A batch is contrasted with itself only:
             a bi-encoder gets more negatives on little memory by `BiEncoder(chunk_size=...)` instead.
+        decay: whether the rate falls to 0 at the last update, as for DPR's encoders; False: it stays, as for
+            its reader.
 
     Returns:
         A Keras optimizer for `compile`.
@@ -116,7 +122,7 @@ def adamw(
     if accumulation < 1:
         raise ValueError(f"accumulation is the number of batches per update, at least 1; got {accumulation}")
     return AdamW(
-        learning_rate=LinearSchedule(learning_rate, steps, warmup, accumulation),
+        learning_rate=LinearSchedule(learning_rate, steps, warmup, accumulation, decay),
         weight_decay=weight_decay,
         epsilon=epsilon,
         global_clipnorm=clip,

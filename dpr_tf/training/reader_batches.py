@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from dpr_tf.training import sampling
 from dpr_tf.training.reader_data import Passages, ReaderData
 from dpr_tf.training.reader_passages import ReaderRow
 
@@ -32,7 +33,7 @@ class ReaderBatches:
     Args:
         data: questions with their passages.
         pad_token_id: fills rows up.
-        batch_size: questions in a batch; the last one of an epoch may have fewer.
+        batch_size: questions in a batch, at most: those of an epoch differ by one.
         passages: of each question in a batch, the positive included; DPR has 24.
         spans: answer spans of a positive, at most; DPR has 10.
         seed: of the order of the questions and of the draws.
@@ -57,10 +58,11 @@ class ReaderBatches:
             )
         self._data, self._pad = data, pad_token_id
         self._size, self._passages, self._spans, self._seed = batch_size, passages, spans, seed
+        self._order: tuple[int, list[np.ndarray]] = (-1, [])
 
     def __len__(self) -> int:
         """Batches in an epoch."""
-        return -(-len(self._data) // self._size)
+        return sampling.batches_per_epoch([len(self._data)], [1.0], self._size)
 
     def batch(self, epoch: int, number: int) -> Batch:
         """One batch, see the module.
@@ -69,9 +71,11 @@ class ReaderBatches:
             epoch: from 0.
             number: of the batch in the epoch, from 0.
         """
-        order = np.random.default_rng([self._seed, epoch]).permutation(len(self._data))
-        chosen = order[number * self._size : (number + 1) * self._size]
-        return self._collate([self._drawn(int(question), epoch) for question in chosen])
+        drawn_epoch, order = self._order
+        if drawn_epoch != epoch:
+            order = sampling.epoch_batches([len(self._data)], [1.0], self._size, self._seed, epoch)
+            self._order = (epoch, order)
+        return self._collate([self._drawn(question, epoch) for question in order[number].tolist()])
 
     def batches(self, epoch: int = 0, number: int = 0) -> Iterator[Batch]:
         """Endless: the batches from one on, through all epochs after it."""

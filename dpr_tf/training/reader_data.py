@@ -1,7 +1,4 @@
-"""What a reader is trained with, tokenized once and kept on disk: any number of questions in little memory.
-
-A training file is streamed through a `PassageChooser` into one file of numbers, which is mapped into memory:
-any question can be taken at any time, and a run that goes on after a kill finds them ready.
+"""What a reader is trained with, tokenized once: any question can be read at any time. Knows no model.
 
 A question is its numbers of positives and of negatives, then the rows of both; a row is its length, where the
 text begins, the number of its spans, the first and last tokens of these, and its token ids.
@@ -9,21 +6,18 @@ text begins, the number of its spans, the first and last tokens of these, and it
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
+import hashlib
+import tempfile
+import threading
+import weakref
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from dpr_tf.training import reader_passages
 from dpr_tf.training.reader_passages import ReaderQuestion, ReaderRow
-
-_FORMAT = "dpr_tf reader data 1"
-_MANIFEST, _NUMBERS, _ENDS = "manifest.json", "numbers", "ends.npy"
 
 
 class ReaderCounts(NamedTuple):
@@ -64,39 +58,50 @@ class Passages(NamedTuple):
 
 
 class ReaderData:
-    """Questions with their positives and negatives, from a folder that `write_reader_data` made.
+    """Questions with their positives and negatives by number, from 0 in the order they come.
+
+    They stand in a temporary file, which is gone with the process and has two or four bytes for each token;
+    memory holds 8 bytes for each question.
 
     Args:
-        folder: where they are.
+        questions: any number; those without positives are counted and left out.
+        vocabulary_size: token ids are below it.
 
     Attributes:
-        folder: as given.
         counts: a ReaderCounts.
-        made_of: what `write_reader_data` was told.
+        digest: of all that is stored; the same for the same questions.
 
     Raises:
-        OSError: if it is no such folder.
+        ValueError: if no question has a positive.
     """
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.folder = folder = Path(folder)
-        try:
-            manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
-        except ValueError:
-            manifest = {}
-        if manifest.get("format") != _FORMAT:
-            raise OSError(f"{folder / _MANIFEST} is not of {_FORMAT!r}: remove the folder and train again")
-        self.counts = ReaderCounts(**manifest["counts"])
-        self.made_of: dict[str, Any] = manifest["made_of"]
-        self._numbers = np.memmap(folder / _NUMBERS, np.dtype(manifest["dtype"]), "r")
-        self._ends = np.load(folder / _ENDS)
+    def __init__(self, questions: Iterable[ReaderQuestion], vocabulary_size: int) -> None:
+        # Nothing but token ids may be as large as they are.
+        self._dtype = np.dtype(np.uint16 if vocabulary_size <= 2**16 else np.int32)
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115
+        weakref.finalize(self, self._file.close)
+        self._lock = threading.Lock()
+        counts, ends, hashed = Counter[str](), [0], hashlib.blake2b(digest_size=16)
+        for question in questions:
+            _count(counts, question)
+            if not question.dropped:
+                record = _numbers(question).astype(self._dtype).tobytes()
+                hashed.update(record)
+                ends.append(ends[-1] + self._file.write(record))
+        self.counts = ReaderCounts(**{name: counts[name] for name in ReaderCounts._fields})
+        self.digest = hashed.hexdigest()
+        self._ends = np.array(ends)
+        _check_kept(self.counts)
 
     def __len__(self) -> int:
         return self.counts.kept
 
     def __getitem__(self, question: int) -> Passages:
-        """The passages of a question, counted from 0 in the order of the file; left out ones do not count."""
-        numbers = self._numbers[self._ends[question] : self._ends[question + 1]].astype(np.int32)
+        start, end = self._ends[question], self._ends[question + 1]
+        with self._lock:
+            self._file.seek(start)
+            record = self._file.read(end - start)
+        numbers = np.frombuffer(record, self._dtype).astype(np.int32)
         positives, negatives = numbers[:2].tolist()
         rows, place = [], 2
         for _ in range(positives + negatives):
@@ -110,55 +115,13 @@ class ReaderData:
         return Passages(rows[:positives], rows[positives:])
 
 
-def write_reader_data(
-    folder: str | os.PathLike[str],
-    questions: Iterable[ReaderQuestion],
-    vocabulary_size: int,
-    made_of: dict[str, Any],
-) -> None:
-    """Writes questions as they come, aside, and renames the folder when it is complete.
-
-    Args:
-        folder: replaced if it is there.
-        questions: any number; those without positives are counted and left out.
-        vocabulary_size: token ids are below it.
-        made_of: what the questions were made of and how, which JSON can hold; kept in the manifest.
-
-    Raises:
-        OSError: if the folder cannot be written.
-        ValueError: if no question has a positive.
-    """
-    target = Path(folder)
-    aside = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    dtype = np.dtype(np.uint16 if vocabulary_size <= 2**16 else np.int32)  # nothing but ids may be so large
-    counts: Counter[str] = Counter()
-    ends = [0]
-    with open(aside / _NUMBERS, "wb") as file:
-        for question in questions:
-            _count(counts, question)
-            if not question.dropped:
-                numbers = _numbers(question).astype(dtype)
-                file.write(numbers.tobytes())
-                ends.append(ends[-1] + len(numbers))
-    if not counts["kept"]:
-        shutil.rmtree(aside)
+def _check_kept(counts: ReaderCounts) -> None:
+    if not counts.kept:
         raise ValueError(
-            f"none of {counts['questions']} questions can be trained with: {counts['without_answers']} have "
-            f"no answers, for {counts['without_passage']} no passage contains an answer, for "
-            f"{counts['without_tokens']} none contains its tokens; retrieve more passages"
+            f"none of {counts.questions} questions can be trained with: {counts.without_answers} have no "
+            f"answers, for {counts.without_passage} no passage contains an answer, for "
+            f"{counts.without_tokens} none contains its tokens; retrieve more passages"
         )
-    np.save(aside / _ENDS, np.array(ends, np.int64))
-    manifest = {
-        "format": _FORMAT,
-        "dtype": dtype.str,
-        "counts": {name: counts[name] for name in ReaderCounts._fields},
-        "made_of": made_of,
-    }
-    (aside / _MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-    shutil.rmtree(target, ignore_errors=True)
-    os.replace(aside, target)
 
 
 def _numbers(question: ReaderQuestion) -> np.ndarray:

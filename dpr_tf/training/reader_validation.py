@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable
 from typing import Any
@@ -12,6 +13,8 @@ from dpr_tf.data.retrieved import Retrieved, read_retrieved
 from dpr_tf.evaluation.measures import AnswerScores, score_answers
 from dpr_tf.reading.reader import Reader
 from dpr_tf.reading.retrieved import answer_retrieved
+
+_AT_A_TIME = 64  # questions in memory
 
 
 def score_reader(reader: Reader, questions: Iterable[Retrieved], passages: int = 50) -> AnswerScores:
@@ -26,10 +29,11 @@ def score_reader(reader: Reader, questions: Iterable[Retrieved], passages: int =
         ValueError: if there are no questions, or one leaves no room for any text.
     """
     predictions, answers = [], []
-    for found in questions:
-        best = answer_retrieved(reader, found, passages)
-        predictions.append(best[0].text if best else "")
-        answers.append(found.answers)
+    questions = iter(questions)
+    while some := list(itertools.islice(questions, _AT_A_TIME)):
+        for found, best in zip(some, answer_retrieved(reader, some, passages), strict=True):
+            predictions.append(best[0].text if best else "")
+            answers.append(found.answers)
     return score_answers(predictions, answers)
 
 

@@ -51,7 +51,7 @@ def _gradients_at_once(model: Any, x: Any, y: Any) -> tuple[Any, list[tf.Tensor]
     with tf.GradientTape() as tape:
         contrast = model.contrast(model(x, training=True), y)
         loss = model.optimizer.scale_loss(model.mean_loss(contrast))
-    return contrast, _dense(tape, loss, model.trainable_variables)
+    return contrast, dense(tape, loss, model.trainable_variables)
 
 
 def _gradients_in_chunks(model: Any, x: Any, y: Any) -> tuple[Any, list[tf.Tensor]]:
@@ -84,14 +84,14 @@ def _seeds(model: Any) -> list[Any]:
 def _encode_chunks(model: Any, encoder: Any, texts: Mapping[str, tf.Tensor], training: bool) -> tf.Tensor:
     """Vectors float32 [texts, dim]; no more than one chunk's states are held at a time."""
     width, size = encoder.body.embeddings_size, model.chunk_size
-    number = _number(texts, size)
+    number = number_of_chunks(texts["input_ids"], size)
     chunks = tf.TensorArray(tf.float32, number, infer_shape=False, element_shape=[None, width])
 
     def encode_chunk(index, chunks):
-        vectors = model.encode(encoder, _chunk(texts, index, size), training)
+        vectors = model.encode(encoder, chunk(texts, index, size), training)
         return index + 1, chunks.write(index, tf.cast(vectors, tf.float32))
 
-    return _loop(number, encode_chunk, chunks).concat()
+    return loop(number, encode_chunk, chunks).concat()
 
 
 def _add_chunk_gradients(
@@ -104,35 +104,36 @@ def _add_chunk_gradients(
 
     def add_chunk(index, total):
         with tf.GradientTape() as tape:
-            vectors = model.encode(encoder, _chunk(texts, index, size), training=True)
+            vectors = model.encode(encoder, chunk(texts, index, size), training=True)
             # The inner product with constants has these constants as its gradient.
             carried = tf.reduce_sum(tf.cast(vectors, tf.float32) * _rows(upstream, index, size))
-        return index + 1, [a + b for a, b in zip(total, _dense(tape, carried, weights), strict=True)]
+        return index + 1, [a + b for a, b in zip(total, dense(tape, carried, weights), strict=True)]
 
-    return _loop(_number(texts, size), add_chunk, total)
+    return loop(number_of_chunks(texts["input_ids"], size), add_chunk, total)
 
 
-def _loop(number: tf.Tensor, body: Callable, state: Any) -> Any:
+def loop(number: tf.Tensor, body: Callable, state: Any) -> Any:
     """What becomes of `state` by `body(index, state)` for each index, strictly one after the other."""
     return tf.while_loop(
         lambda index, _: index < number, body, (tf.constant(0), state), parallel_iterations=1
     )[1]
 
 
-def _number(texts: Mapping[str, tf.Tensor], size: int) -> tf.Tensor:
-    """How many chunks there are; the last may be smaller."""
-    return -(-tf.shape(texts["input_ids"])[0] // size)
+def number_of_chunks(values: tf.Tensor, size: int) -> tf.Tensor:
+    """How many chunks of `size` rows there are; the last may be smaller."""
+    return -(-tf.shape(values)[0] // size)
 
 
-def _chunk(texts: Mapping[str, tf.Tensor], index: tf.Tensor, size: int) -> dict[str, tf.Tensor]:
-    return {name: _rows(ids, index, size) for name, ids in texts.items()}
+def chunk(arrays: Mapping[str, tf.Tensor], index: tf.Tensor, size: int) -> dict[str, tf.Tensor]:
+    """Chunk `index` of each of some arrays: `size` rows, or what is left of them."""
+    return {name: _rows(values, index, size) for name, values in arrays.items()}
 
 
 def _rows(values: tf.Tensor, index: tf.Tensor, size: int) -> tf.Tensor:
     return values[index * size : (index + 1) * size]
 
 
-def _dense(tape: tf.GradientTape, loss: tf.Tensor, weights: list[Any]) -> list[tf.Tensor]:
+def dense(tape: tf.GradientTape, loss: tf.Tensor, weights: list[Any]) -> list[tf.Tensor]:
     """Gradients, those of looked up tables as whole tables, as Adam and clipping need them."""
     found = tape.gradient(loss, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
     return [tf.convert_to_tensor(gradient) for gradient in found]

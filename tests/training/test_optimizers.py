@@ -96,6 +96,12 @@ def test_schedule_without_warmup_starts_at_the_peak():
     assert rates == pytest.approx([1, 3 / 4, 2 / 4, 1 / 4, 0])
 
 
+def test_schedule_may_stay_at_the_peak():
+    rates = [float(LinearSchedule(1.0, 4, 2, decay=False)(ops.convert_to_tensor(step))) for step in range(6)]
+    assert rates == pytest.approx([0, 1 / 2, 1, 1, 1, 1])
+    assert adamw(1.0, 4, 2, decay=False)._learning_rate.get_config()["decay"] is False
+
+
 def test_equals_pytorch():
     torch = pytest.importorskip("torch")
     weights = {name: torch.nn.Parameter(torch.tensor(value)) for name, value in start().items()}
