@@ -157,6 +157,7 @@ THIRD_PARTY = {
     "matplotlib": ["evaluation.curves"],
     "ml_dtypes": ["models.torch", "weights.arrays"],
     "numpy": ["*"],
+    "pymilvus": ["retrieval.indexes.milvus"],
     "optree": ["models.tree"],
     "regex": ["evaluation.answers"],
     "tensorflow": [
@@ -292,6 +293,7 @@ def test_third_party_packages_are_declared():
         "jax",
         "matplotlib",
         "optree",
+        "pymilvus",
         "regex",
         "torch",
         "yaml",  # of the package PyYAML

@@ -102,7 +102,7 @@ def test_a_new_index_replaces_the_old_one_and_a_failure_leaves_it(tmp_path, stor
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [
-        ("heap", {}, "kind='heap': expected one of 'exact', 'faiss'"),
+        ("heap", {}, "kind='heap': expected one of 'exact', 'faiss', 'milvus'"),
         ("exact", {"index_type": "hnsw"}, "kind 'exact' does not fit its options: .*index_type"),
         ("exact", {"dtype": "int8"}, "dtype='int8'"),
     ],
@@ -138,3 +138,37 @@ class TestFaiss:
         index = build(store, tmp_path / "index", "faiss", **options)
         assert {name: index.options[name] for name in options} == options
         assert_same(index, by_hand(dtype="float16"))
+
+
+class TestMilvus:
+    """Where Milvus is installed."""
+
+    @pytest.fixture(autouse=True)
+    def _milvus(self):
+        pytest.importorskip("pymilvus", reason="the extra milvus is not installed")
+        pytest.importorskip("milvus_lite", reason="the extra milvus is not installed")
+
+    def test_each_build_is_a_collection_and_the_replaced_one_goes(self, tmp_path, store):
+        from pymilvus import MilvusClient
+
+        names = []
+        for seed in (1, 5):
+            folder = make_store(tmp_path / f"vectors{seed}", drawn(100, seed))
+            index = build(folder, tmp_path / "index", "milvus", uri=str(tmp_path / "a.db"), collection="mine")
+            found, expected = index.search(QUESTIONS, 100), by_hand(drawn(100, seed)).search(QUESTIONS, 100)
+            np.testing.assert_array_equal(found[1], expected[1])
+            np.testing.assert_allclose(found[0], expected[0], rtol=1e-5, atol=1e-5)
+            names.append(index.options["collection"])
+            index.close()
+            client = MilvusClient(str(tmp_path / "a.db"))
+            assert client.list_collections() == names[-1:]
+            client.close()
+        assert names[0] != names[1]
+        assert all(name.startswith("mine_") for name in names)
+        (shard,) = store.glob("*2.npy")
+        shard.write_bytes(shard.read_bytes()[:-1] + b"\xff")
+        with pytest.raises(ValueError, match="its SHA-256 differs"):
+            build(store, tmp_path / "index", "milvus", uri=str(tmp_path / "a.db"))
+        client = MilvusClient(str(tmp_path / "a.db"))
+        assert client.list_collections() == names[-1:]
+        client.close()

@@ -9,7 +9,7 @@ from dpr_tf.retrieval.indexes.contract import Index, Origin
 from dpr_tf.retrieval.indexes.exact import ExactIndex
 from dpr_tf.retrieval.indexes.files import read_manifest
 
-__all__ = ["ExactIndex", "Index", "Origin", "load_index"]  # FaissIndex too, where FAISS is installed
+__all__ = ["ExactIndex", "Index", "Origin", "load_index"]  # FaissIndex, MilvusIndex too, where installed
 
 
 def __getattr__(name: str) -> Any:
@@ -17,6 +17,10 @@ def __getattr__(name: str) -> Any:
         from dpr_tf.retrieval.indexes.faiss import FaissIndex
 
         return FaissIndex
+    if name == "MilvusIndex":
+        from dpr_tf.retrieval.indexes.milvus import MilvusIndex
+
+        return MilvusIndex
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -37,4 +41,10 @@ def load_index(
         from dpr_tf.retrieval.indexes.faiss import FaissIndex
 
         return FaissIndex.load(folder, memory_map=memory_map, verify=verify)
-    raise ValueError(f"{folder} holds an index of kind {kind!r}, dpr_tf here knows 'exact' and 'faiss'")
+    if kind == "milvus":
+        from dpr_tf.retrieval.indexes.milvus import MilvusIndex
+
+        return MilvusIndex.load(folder, memory_map=memory_map, verify=verify)
+    raise ValueError(
+        f"{folder} holds an index of kind {kind!r}, dpr_tf here knows 'exact', 'faiss' and 'milvus'"
+    )
