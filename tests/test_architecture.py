@@ -67,7 +67,9 @@ DRAWING = {
         "retrieval.shards",
     },
     "retrieval.store": {"checkpoints", "data.passages", "retrieval.*"},
+    "retrieval.files": {"checkpoints", "data.*", "evaluation.*", "retrieval.*"},
     "retrieval.*": {"data.passages", "data.questions", "inference", "retrieval.*"},
+    "reading.files": {"checkpoints", "data.*", "evaluation.measures", "reading.*", "retrieval.scored"},
     "reading.*": {
         "data.passages",
         "data.questions",
@@ -130,7 +132,8 @@ DRAWING = {
     "checkpoints": {"config", "hub", "models.*", "serving", "tokenizers", "weights.*"},
     "answering": {"checkpoints", "data.passages", "reading.*", "retrieval.*"},
     "console": {"answering", "reading.reader"},
-    "demo": {"answering", "console", "data.passages"},
+    "doctor": {"answering", "hub"},
+    "demo": {"answering", "console", "data.passages", "retrieval.*"},
     "cli": {"", "cli.*", "console"},
     "cli.options": set(),  # knows functions, none of them
     "cli.commands": {
@@ -139,8 +142,10 @@ DRAWING = {
         "console",
         "data.*",
         "demo",
+        "doctor",
         "evaluation.tables",
-        "retrieval.mining",
+        "reading.files",
+        "retrieval.*",
     },
     "__main__": {"cli"},
 }
@@ -153,7 +158,7 @@ THIRD_PARTY = {
     "huggingface_hub": ["hub"],
     "ir_measures": ["evaluation.ranking"],
     "jax": ["models.tree"],
-    "keras": ["inference", "models.*", "serving.*", "training.*"],
+    "keras": ["doctor", "inference", "models.*", "serving.*", "training.*"],
     "matplotlib": ["evaluation.curves"],
     "ml_dtypes": ["models.torch", "weights.arrays"],
     "numpy": ["*"],
@@ -161,6 +166,7 @@ THIRD_PARTY = {
     "optree": ["models.tree"],
     "regex": ["evaluation.answers"],
     "tensorflow": [
+        "doctor",
         "inference",
         "retrieval.indexes.int8",
         "serving.saved_model",

@@ -49,6 +49,18 @@ def _split() -> Callable[..., Any]:
     return split_articles
 
 
+def _retrieve() -> Callable[..., Any]:
+    from dpr_tf.retrieval.files import retrieve
+
+    return retrieve
+
+
+def _answer() -> Callable[..., Any]:
+    from dpr_tf.reading.files import answer
+
+    return answer
+
+
 def _mine() -> Callable[..., Any]:
     from dpr_tf.retrieval.mining import mine_examples
 
@@ -73,6 +85,12 @@ def _export() -> Callable[..., Any]:
     return export
 
 
+def _doctor() -> Callable[..., Any]:
+    from dpr_tf.doctor import doctor
+
+    return doctor
+
+
 COMMANDS = {
     "demo": Command("answer questions from the bundled sample, then yours", _demo),
     "ask": Command(
@@ -87,7 +105,14 @@ COMMANDS = {
     ),
     "split": Command("cut articles into passages of 100 words", _split),
     "mine": Command("make training examples with hard negatives from what a retriever found", _mine),
+    "retrieve": Command("find the best passages for the questions of a file", _retrieve),
+    "answer": Command("read what was retrieved, and find the answers in it", _answer),
     "evaluate": Command("measure what a retriever found", _evaluate),
     "convert": Command("rewrite a checkpoint of any format in Hugging Face's layout", _convert),
     "export": Command("write a checkpoint as a SavedModel for TensorFlow Serving", _export),
+    "doctor": Command(
+        "look at this installation, and answer a question of the sample",
+        _doctor,
+        failed=lambda check: check.state == "wrong",
+    ),
 }

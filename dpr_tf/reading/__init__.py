@@ -1,5 +1,6 @@
 """From a question and passages to answers."""
 
+from dpr_tf.reading.files import AnsweredCounts, answer
 from dpr_tf.reading.reader import Answer, Reader
 
-__all__ = ["Answer", "Reader"]
+__all__ = ["Answer", "AnsweredCounts", "Reader", "answer"]

@@ -12,6 +12,7 @@ _EXPORTS = {
     "building": ("build_index",),
     "bm25": ("BM25Index", "BM25Retriever"),
     "embed": ("embed_passages",),
+    "files": ("RetrievedCounts", "retrieve"),
     "hybrid": ("HybridRetriever", "TunedWeight", "fuse_by_rank", "fuse_by_weight", "tune_weight"),
     "indexes": ("ExactIndex", "Index", "Origin", "load_index"),
     "mining": ("MinedPassages", "MiningCounts", "mine_examples", "mine_passages"),
