@@ -41,7 +41,7 @@ clean:
 	rm -rf $(VENV)
 
 $(VENV)/installed: pyproject.toml | $(python)
-	$(call install)
+	$(call install,[sparse])
 	@touch $@
 
 $(VENV)/installed-test: pyproject.toml | $(python)

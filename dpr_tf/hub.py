@@ -8,7 +8,7 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Any, NamedTuple
 
 # Arguments of `from_pretrained` in Transformers v4.34 that no longer do anything: downloads resume anyway, a
 # mirror is set with HF_ENDPOINT, and no code is ever fetched. Calls that still pass them must keep working.
@@ -180,6 +180,41 @@ def push_folder(
         allow_patterns=allow_patterns,
     )
     return str(commit.pr_url or commit.commit_url)
+
+
+class Connection(NamedTuple):
+    """Whether and how the Hub can be used.
+
+    Attributes:
+        endpoint: its address.
+        offline: whether HF_HUB_OFFLINE forbids to use it.
+        reachable: whether it answered.
+        cache: the folder of downloads.
+    """
+
+    endpoint: str
+    offline: bool
+    reachable: bool
+    cache: str
+
+
+def connection(timeout: float = 5.0) -> Connection:
+    """Tries to reach the Hub.
+
+    Args:
+        timeout: seconds to wait for an answer.
+    """
+    from huggingface_hub import constants
+    from huggingface_hub.utils import get_session
+
+    reachable = False
+    if not constants.HF_HUB_OFFLINE:
+        try:
+            get_session().head(constants.ENDPOINT, timeout=timeout)
+            reachable = True
+        except Exception:  # of an HTTP library that depends on the client's version
+            reachable = False
+    return Connection(constants.ENDPOINT, constants.HF_HUB_OFFLINE, reachable, constants.HF_HUB_CACHE)
 
 
 def _find_on_hub(repo_id: str, filenames: Sequence[str], download: dict[str, Any]) -> Path | None:

@@ -1,10 +1,13 @@
 """The demo's conversation: what is asked, and how it ends."""
 
 import io
+import sys
 
 import pytest
 
 from dpr_tf import demo
+from dpr_tf.data import Passage
+from dpr_tf.retrieval import ScoredPassage
 
 
 class Terminal(io.StringIO):
@@ -12,11 +15,23 @@ class Terminal(io.StringIO):
         return True
 
 
+PASSAGES = [
+    Passage("1", "Hokusai", "The artist designed a huge breaker at sea."),
+    Passage("2", "Prints", "A print is made of wood."),
+    Passage("3", "Rivers", "Water."),
+]
+
+
 class Echo:
     """Stands in for the question answering system: remembers questions, gives no answers."""
 
     def __init__(self):
         self.asked = []
+        self.retriever = self
+        self.passages = PASSAGES
+
+    def retrieve(self, questions, k):
+        return [[ScoredPassage(PASSAGES[row], 2.0 - rank, rank) for rank, row in enumerate((1, 2), start=1)]]
 
     def answer(self, question):
         from dpr_tf.answering import Answered
@@ -70,3 +85,24 @@ def test_a_question_that_fails_is_told_and_the_next_is_taken(system, monkeypatch
     demo.run()
     assert system.asked[-2:] == ["too long", "who?"]
     assert "   ask a shorter question\n" in capsys.readouterr().out
+
+
+def test_shows_the_scores_of_both_retrievers(system, monkeypatch, capsys):
+    pytest.importorskip("bm25s")
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    demo.run()
+    shown = capsys.readouterr().out.split("R  ")[1].splitlines()
+    table = [line.split() for line in shown[2:5]]
+    # Words find the first passage, in which six stand, and the second; vectors the second and the third.
+    assert [row[3] for row in table] == ["Hokusai", "Prints", "Rivers"]
+    assert [row[1] == "-" for row in table] == [False, False, True]
+    assert [row[2] for row in table] == ["-", "1.00", "0.00"]
+    hybrid, by_words, by_vectors = map(float, table[1][:3])
+    assert hybrid == pytest.approx(by_words + 0.9 * by_vectors, abs=0.02)
+
+
+def test_without_bm25_it_says_what_to_install(system, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "bm25s", None)
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    demo.run()
+    assert 'BM25 needs bm25s: pip install "dpr_tf[sparse]"' in capsys.readouterr().out
