@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 
 import pytest
 from small_words import save_checkpoints
@@ -13,6 +14,7 @@ from small_words import save_checkpoints
 import dpr_tf
 from dpr_tf import answering, cli
 from dpr_tf.checkpoints import ROLES
+from dpr_tf.cli.commands import COMMANDS
 
 PASSAGES = """id\ttext\ttitle
 7\tThe old bridge over the river was built of stone.\tBridge
@@ -97,6 +99,18 @@ def test_ask_json_has_answers_passages_and_their_scores(capsys, checkpoints, pas
         (["evaluate", "absent.run", "--qrels", "absent.qrels"], "No such file or directory"),
         (["mine", "absent.json", "out.json"], "absent.json: No such file or directory"),
         (["mine", "empty.json", "out.json", "--skip", "-1"], "expected a whole number of at least 0"),
+        (
+            ["retrieve", "absent.tsv", "out.json", "--passages", "good.tsv", "--bm25"],
+            "absent.tsv: No such file",
+        ),
+        (["retrieve", "good.tsv", "out.json", "--passages", "good.tsv"], "nothing to search with"),
+        (["answer", "empty.json", "out.json", "--reader", "a"], "empty.json: there are no questions"),
+        (["answer", "empty.json", "out.json", "--reader", "a", "--k", "0"], "must be at least 1"),
+        (["convert", "./nowhere", "new"], "nowhere"),
+        (["convert", "./nowhere", "new", "--role", "bert"], "--role: expected one of context_encoder"),
+        (["export", "./nowhere", "new"], "nowhere"),
+        (["doctor", "now"], "unrecognized arguments: now"),
+        (["split", "good.tsv", "out.tsv", "--config", "absent.yaml"], "absent.yaml: No such file"),
     ],
 )
 def test_a_mistake_ends_in_one_line_and_exit_code_2(capsys, tmp_path, monkeypatch, arguments, message):
@@ -242,17 +256,119 @@ def test_a_bug_keeps_its_traceback(monkeypatch, passages):
         cli.main(["ask", "who?", "--passages", str(passages)])
 
 
-def test_version_and_help_do_not_import_tensorflow():
-    script = (
-        "import sys\nfrom dpr_tf import cli\n"
-        "try: cli.main(sys.argv[1:])\n"
-        "except SystemExit: print([m for m in ('tensorflow', 'keras', 'numpy', 'tqdm') if m in sys.modules])"
+# For each command, what it cannot do without.
+NEEDED = {
+    "demo": [],
+    "ask": ["who?"],
+    "validate": ["a.tsv", "b.tsv"],
+    "split": ["articles", "passages.tsv"],
+    "mine": ["found.json", "mined.json"],
+    "retrieve": ["questions.tsv", "found.json", "--passages", "passages.tsv"],
+    "answer": ["found.json", "answers.json", "--reader", "folder"],
+    "evaluate": ["found.json"],
+    "convert": ["old", "new"],
+    "export": ["folder", "model/1"],
+    "doctor": [],
+}
+
+
+def test_every_command_is_here():
+    assert set(NEEDED) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_configuration_that_is_printed_is_accepted(capsys, tmp_path, command):
+    code, printed, err = run(capsys, command, *NEEDED[command], "--print_config")
+    assert (code, err) == (0, "")
+    (tmp_path / "options.yaml").write_text(printed or "{}")
+    again = run(capsys, command, "--config", tmp_path / "options.yaml", "--print-config")
+    assert again == (0, printed, "")
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if NEEDED[command]])
+def test_what_a_command_cannot_do_without_is_named(capsys, command):
+    code, out, err = run(capsys, command)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"dpr-tf {command}: error: the following arguments are required: ")
+    assert err.count("\n") == 1
+
+
+def test_options_come_from_a_file_and_the_command_line_comes_first(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "articles.txt").write_text("one two three four five")
+    (tmp_path / "options.yaml").write_text("source: articles.txt\ntarget: out.tsv\nwords: 2\n")
+    assert run(capsys, "split", "--config", "options.yaml")[1] == "out.tsv: articles: 1, passages: 3\n"
+    code, out, _ = run(capsys, "split", "--config=options.yaml", "--words", 4, "--fill_last")
+    assert out == "out.tsv: articles: 1, passages: 2\n"
+    assert (tmp_path / "out.tsv").read_text().endswith("2\tfive one two three\tarticles\n")
+    (tmp_path / "options.yaml").write_text("word: 2\n")
+    code, _, err = run(capsys, "split", "--config", "options.yaml")
+    assert code == 2
+    assert (
+        err == "dpr-tf split: error: options.yaml: unknown option 'word'; expected source, target, words, "
+        "fill_last\n"
     )
-    for argument, expected in (
-        ("--version", f"dpr-tf {dpr_tf.__version__}\n[]\n"),
-        ("--help", "usage: dpr-tf"),
-    ):
-        command = [sys.executable, "-c", script, argument]
-        shown = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ}).stdout
-        assert shown.startswith(expected)
-        assert shown.endswith("[]\n")
+
+
+@pytest.mark.parametrize(
+    ("where", "arguments"),
+    [
+        ("dpr_tf.data.split.split_words", ["split", "articles.txt", "out.tsv"]),
+        ("dpr_tf.retrieval.mining.mine_passages", ["mine", "found.json", "mined.json"]),
+    ],
+)
+def test_ctrl_c_leaves_files_whole(capsys, tmp_path, monkeypatch, where, arguments):
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "articles.txt").write_text("one two")
+    (tmp_path / "found.json").write_text(json.dumps(FOUND))
+    (tmp_path / arguments[2]).write_text("of before")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    monkeypatch.setattr(where, interrupt)
+    assert run(capsys, *arguments) == (130, "", "\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    assert (tmp_path / arguments[2]).read_text() == "of before"
+
+
+def test_a_warning_is_told_in_one_line(capsys, monkeypatch, tmp_path):
+    def warn(*arguments, **options):
+        warnings.simplefilter("always")
+        warnings.warn("two\nlines", stacklevel=1)
+        return iter(())
+
+    monkeypatch.setattr("dpr_tf.data.validate.validate_files", warn)
+    assert run(capsys, "validate", "a.tsv") == (0, "", "dpr-tf validate: warning: two lines\n")
+
+
+def test_convert_and_export_by_the_command_line(capsys, checkpoints, tmp_path):
+    reader = checkpoints / "reader"
+    code, out, err = run(capsys, "convert", reader, tmp_path / "new", "--format", "h5", "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["role"] == "reader"
+    code, out, err = run(capsys, "convert", reader, tmp_path / "new")
+    assert (code, out) == (2, "")
+    assert err.endswith("new exists and is not an empty folder; name a new folder\n")
+    code, _, err = run(capsys, "export", checkpoints / "reader" / "config.json", tmp_path / "model")
+    assert (code, err.count("\n")) == (2, 1)
+
+
+HELP = """
+import sys
+from dpr_tf import cli
+for arguments in [["--version"], ["--help"], *([command, "--help"] for command in cli.COMMANDS)]:
+    try: cli.main(arguments)
+    except SystemExit as exit_: assert exit_.code == 0, arguments
+    loaded = {"tensorflow", "keras", "torch"} | ({"numpy", "tqdm", "yaml"} if len(arguments) == 1 else set())
+    assert not loaded & set(sys.modules), (arguments, loaded & set(sys.modules))
+"""
+
+
+def test_help_of_every_command_is_fast(capsys):
+    done = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    shown = done.stdout
+    assert shown.startswith(f"dpr-tf {dpr_tf.__version__}\nusage: dpr-tf [-h]")
+    for command in COMMANDS:
+        assert f"usage: dpr-tf {command} " in shown
