@@ -69,7 +69,7 @@ DRAWING = {
     "retrieval.store": {"checkpoints", "data.passages", "retrieval.*"},
     "retrieval.files": {"checkpoints", "data.*", "evaluation.*", "retrieval.*"},
     "retrieval.*": {"data.passages", "data.questions", "inference", "retrieval.*"},
-    "reading.files": {"checkpoints", "data.*", "evaluation.measures", "reading.*", "retrieval.scored"},
+    "reading.files": {"checkpoints", "data.*", "evaluation.measures", "reading.*", "retrieval.*"},
     "reading.*": {
         "data.passages",
         "data.questions",

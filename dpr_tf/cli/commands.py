@@ -49,6 +49,18 @@ def _split() -> Callable[..., Any]:
     return split_articles
 
 
+def _embed() -> Callable[..., Any]:
+    from dpr_tf.retrieval.store import embed
+
+    return embed
+
+
+def _index() -> Callable[..., Any]:
+    from dpr_tf.retrieval.building import build_index
+
+    return build_index
+
+
 def _retrieve() -> Callable[..., Any]:
     from dpr_tf.retrieval.files import retrieve
 
@@ -104,10 +116,12 @@ COMMANDS = {
         failed=lambda report: report.fault_count > 0,
     ),
     "split": Command("cut articles into passages of 100 words", _split),
-    "mine": Command("make training examples with hard negatives from what a retriever found", _mine),
+    "embed": Command("embed a passage collection into vectors", _embed),
+    "index": Command("build an index of the vectors", _index),
     "retrieve": Command("find the best passages for the questions of a file", _retrieve),
     "answer": Command("read what was retrieved, and find the answers in it", _answer),
     "evaluate": Command("measure what a retriever found", _evaluate),
+    "mine": Command("make training examples with hard negatives from what a retriever found", _mine),
     "convert": Command("rewrite a checkpoint of any format in Hugging Face's layout", _convert),
     "export": Command("write a checkpoint as a SavedModel for TensorFlow Serving", _export),
     "doctor": Command(

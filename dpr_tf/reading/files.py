@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dpr_tf.checkpoints import load_checkpoint
 from dpr_tf.data.json_items import write_json
 from dpr_tf.data.retrieved import Retrieved, read_retrieved
 from dpr_tf.evaluation.measures import AnswerScores, Prediction, score_answers_by_k
 from dpr_tf.reading.reader import Answer, Reader
+from dpr_tf.retrieval.progress import progress_bar
 from dpr_tf.retrieval.scored import ScoredPassage
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 _KS = (1, 5, 10, 20, 50, 100)
 _TOGETHER = 32  # questions whose passages are read together
@@ -95,8 +96,7 @@ def answer(
         max_answer_length=max_answer_length,
         batch_size=batch_size,
     )
-    interval = 0.1 if sys.stderr.isatty() else 10.0  # a log file needs few lines
-    with tqdm(desc="Reading", unit=" questions", disable=not progress, mininterval=interval) as bar:
+    with progress_bar("Reading", shown=progress, unit="questions") as bar:
         found = _answered(read_retrieved(retrieved), model, k)
         write_json(output, (_as_json(*tally.add(*one, bar), answers) for one in found))
     return tally.result()

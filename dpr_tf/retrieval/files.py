@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
-import sys
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from dpr_tf.checkpoints import load_checkpoint
 from dpr_tf.data.passages import Passage, PassageFile
@@ -20,8 +18,12 @@ from dpr_tf.evaluation.measures import top_k_hits
 from dpr_tf.retrieval.bm25 import BM25Index, BM25Retriever
 from dpr_tf.retrieval.hybrid import HybridRetriever, tune_weight
 from dpr_tf.retrieval.indexes import Index, load_index
+from dpr_tf.retrieval.progress import progress_bar
 from dpr_tf.retrieval.retriever import Retriever
 from dpr_tf.retrieval.scored import RetrievesPassages, ScoredPassage
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 _KS = (1, 5, 20, 100)  # as in DPR's tables
 _BLOCK = 10_000  # ids that are looked up together
@@ -112,8 +114,7 @@ def retrieve(
             weight = _tuned(tune, sparse, dense, depth, match)
         retriever = HybridRetriever(sparse, dense, weight, depth)
     tally = _Tally(k)
-    interval = 0.1 if sys.stderr.isatty() else 10.0  # a log file needs few lines
-    with tqdm(desc="Retrieving", unit=" questions", disable=not progress, mininterval=interval) as bar:
+    with progress_bar("Retrieving", shown=progress, unit="questions") as bar:
         found = _found(read_questions(questions), retriever, k, match, batch_size)
         write_retrieved(output, (tally.add(one, bar) for one in found))
     return tally.result(weight)
