@@ -18,7 +18,6 @@ from dpr_tf.models import sources
 from dpr_tf.weights import files, remedies
 
 ROLES = ("context_encoder", "question_encoder", "reader")
-Role = Literal["context_encoder", "question_encoder", "reader"]
 
 _ROLE_OF_HEAD = {"ctx_encoder": "context_encoder", "question_encoder": "question_encoder", "reader": "reader"}
 _ROLE_OF_CLASS = {
@@ -143,7 +142,7 @@ def convert(
     source: str,
     output: str,
     *,
-    role: Role | None = None,
+    role: Literal["context_encoder", "question_encoder", "reader"] | None = None,
     format: Literal["safetensors", "h5"] = "safetensors",
     dtype: Literal["float32", "float16", "bfloat16"] = "float32",
     tokenizer: str | None = None,
@@ -193,7 +192,12 @@ class Exported(NamedTuple):
         return f"SavedModel of a {self.role}, signatures serving_default and int64_serving"
 
 
-def export(checkpoint: str, output: str, *, role: Role | None = None) -> Exported:
+def export(
+    checkpoint: str,
+    output: str,
+    *,
+    role: Literal["context_encoder", "question_encoder", "reader"] | None = None,
+) -> Exported:
     """Writes a checkpoint as a TensorFlow SavedModel, for TensorFlow Serving, C++ programs and OpenVINO.
 
     Args:

@@ -12,6 +12,7 @@ from typing import Any
 
 from dpr_tf import __version__
 from dpr_tf.cli.commands import COMMANDS, Command
+from dpr_tf.cli.declarations import declaration
 from dpr_tf.cli.options import (
     Option,
     Parser,
@@ -20,6 +21,7 @@ from dpr_tf.cli.options import (
     description_of,
     options_of,
     read_config,
+    settled,
     usage,
 )
 from dpr_tf.console import hush_tensorflow
@@ -76,12 +78,13 @@ def _parser() -> Parser:
 
 
 def _run(name: str, command: Command, arguments: list[str]) -> int:
-    function = command.function()
-    options = options_of(function)
-    parser = _command_parser(name, description_of(function), options)
+    declared = declaration(command.module, command.name)
+    options = options_of(declared)
+    parser = _command_parser(name, description_of(declared), options)
     given = vars(parser.parse_intermixed_args(_spelled(arguments)))
     as_json, config, print_config = (given.pop(one) for one in ("json", "config", "print_config"))
-    values = {**(read_config(config, options) if config else {}), **given}
+    configured = read_config(config, options) if config else {}
+    values = {**configured, **settled(options, given, configured)}
     if print_config:
         print(as_yaml(options, values), end="", flush=True)
         return 0
@@ -89,7 +92,7 @@ def _run(name: str, command: Command, arguments: list[str]) -> int:
         parser.error(f"the following arguments are required: {', '.join(missing)}")
     written = values.get("output") or values.get("target")
     positional = [values.pop(option.name) for option in options if option.positional]
-    result = function(*positional, **values)
+    result = command.function()(*positional, **values)
     return _show(command, result, as_json, f"{written}: " if written else "")
 
 

@@ -1,7 +1,8 @@
-"""The commands: each calls one public function, which is imported when the command is given."""
+"""The commands: each calls one public function, which is imported when the command is carried out."""
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -14,119 +15,61 @@ class Command(NamedTuple):
 
     Attributes:
         summary: a line for `dpr-tf --help`.
-        function: imports and gives the function; its parameters are the command's options.
+        module, name: of the function; its parameters are the command's options.
         show: prints a result for people, behind the name of the file that was written, if there is one.
         failed: whether a result means exit code 1.
     """
 
     summary: str
-    function: Callable[[], Callable[..., Any]]
+    module: str
+    name: str
     show: Callable[[Any, str], None] = lambda result, before: print(f"{before}{result}", flush=True)
     failed: Callable[[Any], bool] = lambda result: False
 
-
-def _demo() -> Callable[..., Any]:
-    from dpr_tf.demo import run
-
-    return run
-
-
-def _ask() -> Callable[..., Any]:
-    from dpr_tf.answering import ask
-
-    return ask
-
-
-def _validate() -> Callable[..., Any]:
-    from dpr_tf.data.validate import validate_files
-
-    return validate_files
-
-
-def _split() -> Callable[..., Any]:
-    from dpr_tf.data.split import split_articles
-
-    return split_articles
-
-
-def _embed() -> Callable[..., Any]:
-    from dpr_tf.retrieval.store import embed
-
-    return embed
-
-
-def _index() -> Callable[..., Any]:
-    from dpr_tf.retrieval.building import build_index
-
-    return build_index
-
-
-def _retrieve() -> Callable[..., Any]:
-    from dpr_tf.retrieval.files import retrieve
-
-    return retrieve
-
-
-def _answer() -> Callable[..., Any]:
-    from dpr_tf.reading.files import answer
-
-    return answer
-
-
-def _mine() -> Callable[..., Any]:
-    from dpr_tf.retrieval.mining import mine_examples
-
-    return mine_examples
-
-
-def _evaluate() -> Callable[..., Any]:
-    from dpr_tf.evaluation.tables import evaluate_files
-
-    return evaluate_files
-
-
-def _convert() -> Callable[..., Any]:
-    from dpr_tf.checkpoints import convert
-
-    return convert
-
-
-def _export() -> Callable[..., Any]:
-    from dpr_tf.checkpoints import export
-
-    return export
-
-
-def _doctor() -> Callable[..., Any]:
-    from dpr_tf.doctor import doctor
-
-    return doctor
+    def function(self) -> Callable[..., Any]:
+        """Imports the function."""
+        return getattr(importlib.import_module(self.module), self.name)
 
 
 COMMANDS = {
-    "demo": Command("answer questions from the bundled sample, then yours", _demo),
+    "demo": Command("answer questions from the bundled sample, then yours", "dpr_tf.demo", "run"),
     "ask": Command(
         "answer one question from any passages with any checkpoints",
-        _ask,
+        "dpr_tf.answering",
+        "ask",
         show=lambda answered, _: Console(sys.stdout).show(answered),
     ),
     "validate": Command(
         "list the faults of data files, with line and field",
-        _validate,
+        "dpr_tf.data.validate",
+        "validate_files",
         failed=lambda report: report.fault_count > 0,
     ),
-    "split": Command("cut articles into passages of 100 words", _split),
-    "embed": Command("embed a passage collection into vectors", _embed),
-    "index": Command("build an index of the vectors", _index),
-    "retrieve": Command("find the best passages for the questions of a file", _retrieve),
-    "answer": Command("read what was retrieved, and find the answers in it", _answer),
-    "evaluate": Command("measure what a retriever found", _evaluate),
-    "mine": Command("make training examples with hard negatives from what a retriever found", _mine),
-    "convert": Command("rewrite a checkpoint of any format in Hugging Face's layout", _convert),
-    "export": Command("write a checkpoint as a SavedModel for TensorFlow Serving", _export),
+    "split": Command("cut articles into passages of 100 words", "dpr_tf.data.split", "split_articles"),
+    "embed": Command("embed a passage collection into vectors", "dpr_tf.retrieval.store", "embed"),
+    "index": Command("build an index of the vectors", "dpr_tf.retrieval.building", "build_index"),
+    "retrieve": Command(
+        "find the best passages for the questions of a file", "dpr_tf.retrieval.files", "retrieve"
+    ),
+    "answer": Command(
+        "read what was retrieved, and find the answers in it", "dpr_tf.reading.files", "answer"
+    ),
+    "evaluate": Command("measure what a retriever found", "dpr_tf.evaluation.tables", "evaluate_files"),
+    "mine": Command(
+        "make training examples with hard negatives from what a retriever found",
+        "dpr_tf.retrieval.mining",
+        "mine_examples",
+    ),
+    "convert": Command(
+        "rewrite a checkpoint of any format in Hugging Face's layout", "dpr_tf.checkpoints", "convert"
+    ),
+    "export": Command(
+        "write a checkpoint as a SavedModel for TensorFlow Serving", "dpr_tf.checkpoints", "export"
+    ),
     "doctor": Command(
         "look at this installation, and answer a question of the sample",
-        _doctor,
+        "dpr_tf.doctor",
+        "doctor",
         failed=lambda check: check.state == "wrong",
     ),
 }

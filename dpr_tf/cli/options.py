@@ -16,7 +16,7 @@ import inspect
 import re
 import textwrap
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, NoReturn, Union, get_args, get_origin
 
 _WORDS = {str: "text", int: "a whole number of at least 0", float: "a number"}
@@ -104,6 +104,23 @@ def add_options(parser: argparse.ArgumentParser, options: Sequence[Option]) -> N
             parser.add_argument(option.name, **keywords)
         else:
             parser.add_argument(option.flag, dest=option.name, **keywords)
+
+
+def settled(
+    options: Sequence[Option], given: Mapping[str, Any], configured: Collection[str]
+) -> dict[str, Any]:
+    """Values that were parsed, with what stands behind a list by position taken out of it: of `A B C` the C.
+
+    argparse gives a list all there is. What a file gives, in `configured`, is not taken out.
+    """
+    values = dict(given)
+    behind = [option for option in options if option.positional]
+    while behind and not behind[0].many:
+        behind.pop(0)
+    for option in reversed(behind[1:]):
+        if option.name not in configured and values.get(behind[0].name):
+            values[option.name] = values[behind[0].name].pop()
+    return values
 
 
 def usage(options: Sequence[Option]) -> str:

@@ -7,12 +7,24 @@ from typing import Literal
 import pytest
 import yaml
 
-from dpr_tf.cli.options import Parser, add_options, as_yaml, description_of, options_of, read_config, usage
+from dpr_tf.cli.commands import COMMANDS
+from dpr_tf.cli.declarations import declaration
+from dpr_tf.cli.options import (
+    Parser,
+    add_options,
+    as_yaml,
+    description_of,
+    options_of,
+    read_config,
+    settled,
+    usage,
+)
 
 
 def example(
-    output: str,
+    checkpoint: str,
     files: Sequence[str],
+    output: str,
     *,
     name: str,
     rate: float = 2e-5,
@@ -29,6 +41,7 @@ def example(
     Args:
         files: what to read,
             in two lines: with a colon.
+        checkpoint: where to start.
         output: 100 % of what is written.
         name: of it.
         rate, k: two at once.
@@ -47,12 +60,15 @@ OPTIONS = options_of(example)
 def parse(*arguments):
     parser = Parser(prog="dpr-tf example", usage=usage(OPTIONS), description=description_of(example))
     add_options(parser, OPTIONS)
-    return parser, vars(parser.parse_intermixed_args([*arguments]))
+    return parser, settled(OPTIONS, vars(parser.parse_intermixed_args([*arguments])), ())
 
 
 def test_values_have_the_types_of_the_signature():
-    _, values = parse("out", "a", "b", "--k", "3", "5", "--rate", "1e-3", "--kind", "sparse", "--fast")
+    _, values = parse(
+        "start", "a", "b", "out", "--k", "3", "5", "--rate", "1e-3", "--kind", "sparse", "--fast"
+    )
     assert values == {
+        "checkpoint": "start",
         "files": ["a", "b"],
         "output": "out",
         "k": [3, 5],
@@ -60,7 +76,8 @@ def test_values_have_the_types_of_the_signature():
         "kind": "sparse",
         "fast": True,
     }
-    assert parse("--no-progress", "out", "--name", "b", "a")[1] == {
+    assert parse("--no-progress", "start", "a", "--name", "b", "out")[1] == {
+        "checkpoint": "start",
         "files": ["a"],
         "output": "out",
         "name": "b",
@@ -88,7 +105,7 @@ def test_a_mistake_is_told_in_one_line(capsys, arguments, message):
 
 
 def test_help_comes_from_the_docstring():
-    assert usage(OPTIONS) == "%(prog)s OUTPUT FILES ... --name NAME [options]"
+    assert usage(OPTIONS) == "%(prog)s CHECKPOINT FILES ... OUTPUT --name NAME [options]"
     assert description_of(example) == "Does something. And says how."
     shown = " ".join(parse()[0].format_help().split())
     assert "FILES what to read, in two lines: with a colon." in shown
@@ -134,7 +151,7 @@ def test_reads_yaml(tmp_path, content, values):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("speed: 1", "unknown option 'speed'; expected output, files, name"),
+        ("speed: 1", "unknown option 'speed'; expected checkpoint, files, output, name"),
         ("k: [1, x]", "k: expected a whole number of at least 0, got 'x'"),
         ("k: -1", "k: expected a whole number of at least 0, got '-1'"),
         ("seed: 1.5", "seed: expected a whole number of at least 0, got '1.5'"),
@@ -156,3 +173,16 @@ def test_refuses_other_yaml(tmp_path, content, message):
 
 def test_what_is_not_given_is_not_set():
     assert argparse.SUPPRESS not in parse("a", "b")[1].values()
+
+
+def test_what_a_file_gives_is_not_taken_from_a_list():
+    given = {"checkpoint": "start", "files": ["a", "b"]}
+    assert settled(OPTIONS, given, {"output"}) == given
+    assert settled(OPTIONS, {"name": "x"}, ()) == {"name": "x"}
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_declarations_are_those_of_the_functions(command):
+    declared, function = declaration(command.module, command.name), command.function()
+    assert options_of(declared) == options_of(function)
+    assert description_of(declared) == description_of(function)
