@@ -23,12 +23,17 @@ class Command(NamedTuple):
     summary: str
     module: str
     name: str
-    show: Callable[[Any, str], None] = lambda result, before: print(f"{before}{result}", flush=True)
+    show: Callable[[Any, str], None] = lambda result, before: print(_behind(before, str(result)), flush=True)
     failed: Callable[[Any], bool] = lambda result: False
 
     def function(self) -> Callable[..., Any]:
         """Imports the function."""
         return getattr(importlib.import_module(self.module), self.name)
+
+
+def _behind(before: str, text: str) -> str:
+    """A result behind the name of its file, unless it begins with it."""
+    return text if text.startswith(before) else before + text
 
 
 COMMANDS = {

@@ -145,7 +145,7 @@ def _check(
 
 
 def _planned(passages: str | os.PathLike[str], shard_size: int, progress: bool) -> list[Planned]:
-    with progress_bar("Reading passages", shown=progress) as bar:
+    with open(passages, "rb"), progress_bar("Reading passages", shown=progress) as bar:  # no bar for no file
         shards = plan(_counted(read_passages(passages), bar), shard_size)
     if not shards:
         raise ValueError(f"{os.fspath(passages)}: there are no passages to embed")

@@ -343,7 +343,8 @@ def test_a_warning_is_told_in_one_line(capsys, monkeypatch, tmp_path):
         warnings.warn("two\nlines", stacklevel=1)
         return iter(())
 
-    monkeypatch.setattr("dpr_tf.data.validate.validate_files", warn)
+    # Not by its dotted name, which is that of the function `validate` too.
+    monkeypatch.setattr(sys.modules["dpr_tf.data.validate"], "validate_files", warn)
     assert run(capsys, "validate", "a.tsv") == (0, "", "dpr-tf validate: warning: two lines\n")
 
 
