@@ -187,6 +187,27 @@ class DPRModel(PretrainedModel):
             ops.ones_like(ids) if self.default_mask_is_ones else ops.not_equal(ids, self.config.pad_token_id)
         )
 
+    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        """Trains as `keras.Model.fit`, on inputs in every form that a call takes or on a data set of them."""
+        validation = kwargs.get("validation_data")
+        if isinstance(validation, tuple):
+            kwargs["validation_data"] = (self._data(validation[0]), *validation[1:])
+        return super().fit(self._data(x), *args, **kwargs)
+
+    def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Evaluates as `keras.Model.evaluate`, on inputs as in `fit`."""
+        return super().evaluate(self._data(x), *args, **kwargs)
+
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """Computes outputs in batches as `keras.Model.predict`, for inputs as in `fit`."""
+        return super().predict(self._data(x), *args, **kwargs)
+
+    def _data(self, x: Any) -> Any:
+        """Inputs as Keras batches them; anything that is not one of our own forms is left to Keras."""
+        if inputs.is_packed(x):
+            return inputs.prepare(self.call_arguments, self.config.pad_token_id, (x,), {})
+        return x
+
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Keras's, on outputs as a plain dict, so that `loss` and `y` may be a dict by output name."""
         y_pred = dict(y_pred) if isinstance(y_pred, ModelOutput) else y_pred

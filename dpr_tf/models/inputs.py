@@ -106,9 +106,18 @@ def _deprecated(value: Any) -> Any:
     return value
 
 
+def is_packed(first: Any) -> bool:
+    """Whether a first argument holds inputs in Python's containers: a list, tuple, dict or BatchEncoding."""
+    return isinstance(first, (list, tuple)) or _is_mapping(first)
+
+
+def _is_mapping(first: Any) -> bool:
+    return isinstance(first, Mapping) or (hasattr(first, "data") and isinstance(first.data, Mapping))
+
+
 def _unpack(names: Sequence[str], first: Any) -> dict[str, Any]:
     """What the first argument holds, by name."""
-    if isinstance(first, Mapping) or (hasattr(first, "data") and isinstance(first.data, Mapping)):
+    if _is_mapping(first):
         return _from_mapping(names, dict(first))
     if isinstance(first, (list, tuple)) and not _is_nested_numbers(first):
         inputs = [name for name in names if name not in FLAGS]

@@ -13,7 +13,7 @@ import pytest
 import recordings
 from keras import ops
 
-from dpr_tf import DPRConfig, TFDPRContextEncoder, TFDPRQuestionEncoder, TFDPRReader
+from dpr_tf import BatchEncoding, DPRConfig, TFDPRContextEncoder, TFDPRQuestionEncoder, TFDPRReader
 from dpr_tf.models import bert
 from dpr_tf.weights import names
 
@@ -202,6 +202,20 @@ def test_fit_takes_lists_datasets_and_one_loss(ids):
         history = model.fit(*arguments, shuffle=False, verbose=0).history
         assert np.isfinite(history["loss"]).all()
     assert "mae" in model.evaluate(data, verbose=0, return_dict=True)
+
+
+def test_fit_predict_and_evaluate_take_what_a_tokenizer_returns(ids):
+    model = TFDPRContextEncoder(tiny(num_hidden_layers=1))
+    model.compile("adam", "mse")
+    rows = BatchEncoding({"input_ids": ids.tolist(), "attention_mask": np.ones_like(ids)})
+    ragged = [row[: 3 + n % 4] for n, row in enumerate(ids.tolist())]
+    for x in (rows, ids.tolist(), ragged):
+        wanted = model(x).pooler_output
+        np.testing.assert_allclose(model.predict(x, verbose=0).pooler_output, wanted, atol=1e-6)
+        assert model.evaluate(x, np.asarray(wanted), verbose=0) < 1e-9
+    y = np.zeros((13, 32), "float32")
+    history = model.fit(rows, y, validation_data=(rows, y), verbose=0).history
+    assert np.isfinite([history["loss"], history["val_loss"]]).all()
 
 
 REPLICAS = """
