@@ -51,6 +51,9 @@ COMMANDS = {
         failed=lambda report: report.fault_count > 0,
     ),
     "split": Command("cut articles into passages of 100 words", "dpr_tf.data.split", "split_articles"),
+    "train-reader": Command(
+        "train a reader on what a retriever found", "dpr_tf.training.reader_recipe", "train_reader"
+    ),
     "embed": Command("embed a passage collection into vectors", "dpr_tf.retrieval.store", "embed"),
     "index": Command("build an index of the vectors", "dpr_tf.retrieval.building", "build_index"),
     "retrieve": Command(
