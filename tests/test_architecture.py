@@ -100,6 +100,15 @@ DRAWING = {
         "training.stored_examples",
         "training.texts",
     },
+    "training.callbacks": {
+        "data.examples",
+        "data.files",
+        "data.questions",
+        "evaluation.measures",
+        "inference",
+        "training.texts",
+    },
+    "training.biencoder_recipe": {"checkpoints", "data.examples", "training.*"},
     "training.reader_losses": set(),  # logits and masks
     "training.reader_passages": {
         "data.examples",
