@@ -168,6 +168,7 @@ def test_workers_share_the_work_and_the_last_one_completes_the_store(tmp_path, r
 KILLED = """
 import os, random, signal, sys, time
 from pathlib import Path
+import dpr_tf.models.dpr  # imports TensorFlow once
 from dpr_tf.retrieval.store import VectorStore, embed
 
 passages, checkpoint, target = sys.argv[1:]

@@ -1,6 +1,6 @@
 """Kills embedding and index building with SIGKILL at random moments, and compares what comes of it.
 
-    python tools/measure_kill.py [--kills 20] [--seed 1]
+    python tools/measure_store_kills.py [--kills 20] [--seed 1]
 
 Embeds 3,000 synthetic passages with the bundled sample's context encoder once undisturbed. Then starts it
 again and again for another folder, kills each run after a random time, reads what is there, and at last lets
@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import dpr_tf.models.dpr  # noqa: F401 - imports TensorFlow once, before the process is copied
 from dpr_tf.answering import sample_folder
 from dpr_tf.data import Passage, read_passages, write_passages
 from dpr_tf.retrieval import VectorStore, build_index
