@@ -39,7 +39,7 @@ print(json.dumps([found, wanted, float(difference)]))
 """
 
 
-@pytest.mark.parametrize("chunk_size", [None])
+@pytest.mark.parametrize("chunk_size", [None, 2])
 def test_training_on_two_replicas_equals_training_on_one(chunk_size):
     # In a process of its own: devices cannot be split once TensorFlow has started.
     command = [sys.executable, "-c", PROGRAM, json.dumps(chunk_size)]
