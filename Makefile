@@ -12,11 +12,12 @@ suitable = 'import ensurepip, sys, venv; sys.exit(not (3, 10) <= sys.version_inf
 python = $(VENV)/bin/python
 install = $(python) -m pip install --quiet $(if $(filter .,$(SOURCE)),--editable) "$(SOURCE)$(1)"
 
-.PHONY: help demo test check lint format types clean
+.PHONY: help demo test bench check lint format types clean
 
 help:
 	@echo "make demo    answer questions from the bundled passages"
 	@echo "make test    run the tests; ARGS=tests/models runs a part of them"
+	@echo "make bench   measure encoding beside other engines; ARGS='question --rounds 9' another case"
 	@echo "make check   lint, formatting and types, as pre-commit does"
 	@echo "make clean   remove the virtual environment"
 
@@ -25,6 +26,9 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed-test
 	$(python) -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
+
+bench: $(VENV)/installed
+	$(python) tools/bench/run.py $(or $(ARGS),encode)
 
 check: lint format types
 

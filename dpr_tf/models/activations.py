@@ -18,7 +18,8 @@ Activation = Callable[[Any], Any]
 
 def gelu(x):
     """x times the normal distribution function of x (Hendrycks and Gimpel 2016), exact."""
-    return 0.5 * x * (1.0 + ops.erf(x * math.sqrt(0.5)))
+    # In this order the gradient takes fewer operations than that of 0.5 * x * (...).
+    return x * (0.5 * (1.0 + ops.erf(x * math.sqrt(0.5))))
 
 
 def gelu_10(x):

@@ -7,6 +7,7 @@ built inside its parent's `build`. This module knows no files, no text and no ch
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -167,22 +168,20 @@ class SelfAttention(keras.layers.Layer):
             self.distance_embedding.build()
         self.built = True
 
-    def _split_heads(self, states):
-        shape = ops.shape(states)
-        states = ops.reshape(states, (shape[0], shape[1], self.heads, self.head_size))
-        return ops.transpose(states, (0, 2, 1, 3))  # [B, L, hidden] -> [B, heads, L, head]
+    def _split_heads(self, tokens, shape):
+        states = ops.reshape(tokens, (shape[0], shape[1], self.heads, self.head_size))
+        return ops.transpose(states, (0, 2, 1, 3))  # [B * L, hidden] -> [B, heads, L, head]
 
     def _relative_scores(self, query, key):
-        length = ops.shape(query)[2]
-        position = ops.arange(length, dtype="int32")
-        distance = ops.expand_dims(position, 1) - ops.expand_dims(position, 0)
-        table = self.distance_embedding(distance + self.config.max_position_embeddings - 1)  # [L, L, head]
+        queries, keys = (ops.arange(ops.shape(states)[2], dtype="int32") for states in (query, key))
+        distance = ops.expand_dims(queries, 1) - ops.expand_dims(keys, 0)
+        table = self.distance_embedding(distance + self.config.max_position_embeddings - 1)  # [Q, L, head]
         scores = ops.einsum("bhld,lrd->bhlr", query, table)
         if self.config.position_embedding_type == "relative_key_query":
             scores = scores + ops.einsum("bhrd,lrd->bhlr", key, table)
         return scores
 
-    def call(self, states, mask_scores, seeds=None):
+    def call(self, states, mask_scores, seeds=None, first_only=False):
         """Attends.
 
         Args:
@@ -190,12 +189,19 @@ class SelfAttention(keras.layers.Layer):
             mask_scores: float [B, 1, 1 or L, L], added to the scores: 0 to attend, the lowest float to
                 ignore.
             seeds: two dropout seeds (probabilities, output), or None for no dropout.
+            first_only: whether only the first token of each text attends, to all tokens.
 
         Returns:
-            states [B, L, hidden] and probabilities [B, heads, L, L], after dropout as in PyTorch.
+            States as a matrix of tokens [B * Q, hidden] and probabilities [B, heads, Q, L], after dropout as
+            in PyTorch; Q is 1 with `first_only`, else L.
         """
-        query, key, value = (self._split_heads(layer(states)) for layer in (self.query, self.key, self.value))
-        scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))  # [B, heads, L, L]
+        attending = states[:, :1] if first_only else states
+        mask_scores = mask_scores[:, :, :1] if first_only else mask_scores
+        shape, attending_shape = ops.shape(states), ops.shape(attending)
+        attending, tokens = as_matrix(attending), as_matrix(states)
+        query = self._split_heads(self.query(attending), attending_shape)
+        key, value = (self._split_heads(layer(tokens), shape) for layer in (self.key, self.value))
+        scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))  # [B, heads, Q, L]
         if self.distance_embedding is not None:
             scores = scores + self._relative_scores(query, key)
         scores = scores * (1.0 / math.sqrt(self.head_size))
@@ -204,14 +210,18 @@ class SelfAttention(keras.layers.Layer):
         probabilities = ops.ones_like(scores) if scores.shape[-1] == 1 else ops.softmax(scores, axis=-1)
         probabilities = dropout(probabilities, self.config.attention_probs_dropout_prob, seeds and seeds[0])
         context = ops.matmul(probabilities, value)
-        context = ops.transpose(context, (0, 2, 1, 3))  # [B, heads, L, head] -> [B, L, heads, head]
-        output = self.output_dense(ops.reshape(context, ops.shape(states)))
+        context = ops.transpose(context, (0, 2, 1, 3))  # [B, heads, Q, head] -> [B, Q, heads, head]
+        output = self.output_dense(ops.reshape(context, (-1, self.config.hidden_size)))
         output = dropout(output, self.config.hidden_dropout_prob, seeds and seeds[1])
-        return self.LayerNorm(output + states), probabilities
+        return self.LayerNorm(output + attending), probabilities
 
 
 class Block(keras.layers.Layer):
-    """Self-attention and the two-layer feed-forward network, each with residual and LayerNorm after it."""
+    """Self-attention and the two-layer feed-forward network, each with residual and LayerNorm after it.
+
+    Its products are of matrices, all tokens of all texts in one: on the CPU, TensorFlow computes product,
+    bias, activation and residual in one pass over memory only then.
+    """
 
     def __init__(self, config: DPRConfig, **kwargs: Any):
         super().__init__(**kwargs)
@@ -235,12 +245,24 @@ class Block(keras.layers.Layer):
         self.LayerNorm.build(shape)
         self.built = True
 
-    def call(self, states, mask_scores, seeds=None):
-        """States [B, L, hidden] -> states [B, L, hidden] and attention probabilities [B, heads, L, L]."""
-        states, probabilities = self.attention(states, mask_scores, seeds=seeds and seeds[:2])
-        output = self.output_dense(self.intermediate(states))
+    def call(self, states, mask_scores, seeds=None, first_only=False):
+        """Computes states of all tokens, or of the first of each text only.
+
+        Args:
+            states, mask_scores, first_only: as for SelfAttention.
+            seeds: three dropout seeds, or None for no dropout.
+
+        Returns:
+            States [B, Q, hidden] and attention probabilities [B, heads, Q, L]; Q is 1 with `first_only`, else
+            L.
+        """
+        tokens, probabilities = self.attention(
+            states, mask_scores, seeds=seeds and seeds[:2], first_only=first_only
+        )
+        output = self.output_dense(self.intermediate(tokens))
         output = dropout(output, self.config.hidden_dropout_prob, seeds and seeds[2])
-        return self.LayerNorm(output + states), probabilities
+        shape = (ops.shape(states)[0], ops.shape(probabilities)[2], self.config.hidden_size)
+        return ops.reshape(self.LayerNorm(output + tokens), shape), probabilities
 
 
 class Encoder(keras.layers.Layer):
@@ -260,13 +282,23 @@ class Encoder(keras.layers.Layer):
             block.build()
         self.built = True
 
-    def call(self, states, mask_scores, training=False):
-        """Gives the last states, those before the first and after each block, and each block's attentions."""
+    def call(self, states, mask_scores, training=False, first_only=False):
+        """Runs the blocks.
+
+        Args:
+            states, mask_scores: as for Block.
+            training: whether to drop units out.
+            first_only: whether the last block computes the first token of each text only.
+
+        Returns:
+            The last states, those before the first and after each block, and each block's attentions.
+        """
         hidden_states, attentions = [states], []
         for block in self.layer:
             # Drawn here, outside of what may be recomputed, so that both computations drop the same units.
             seeds = [self.seed_generator.next() for _ in range(3)] if training else None
-            run = keras.remat(block) if training and self.gradient_checkpointing else block
+            run = functools.partial(block, first_only=first_only and block is self.layer[-1])
+            run = keras.remat(run) if training and self.gradient_checkpointing else run
             states, probabilities = run(states, mask_scores, seeds)
             hidden_states.append(states)
             attentions.append(probabilities)
@@ -288,7 +320,13 @@ class Bert(keras.layers.Layer):
         self.built = True
 
     def call(
-        self, input_ids=None, attention_mask=None, token_type_ids=None, inputs_embeds=None, training=False
+        self,
+        input_ids=None,
+        attention_mask=None,
+        token_type_ids=None,
+        inputs_embeds=None,
+        training=False,
+        first_only=False,
     ):
         """Computes states.
 
@@ -296,16 +334,20 @@ class Bert(keras.layers.Layer):
             input_ids: int [B, L], or None with `inputs_embeds` float [B, L, hidden].
             attention_mask: number or bool [B, L] or [B, L, L], 1 to attend and 0 to ignore.
             token_type_ids: int [B, L]; None means zeros.
+            training: whether to drop units out.
+            first_only: whether the last states are wanted of the first token only: the last block, which
+                computes little else then, is nearly free.
 
         Returns:
-            Last states [B, L, hidden], tuple of all states, tuple of attention probabilities
-            [B, heads, L, L].
+            Last states [B, L or 1, hidden], tuple of all states, tuple of attention probabilities
+            [B, heads, L, L]; the last of each tuple is cut as the last states are.
         """
         states = self.embeddings(input_ids, token_type_ids, inputs_embeds, training=training)
         mask = ops.expand_dims(ops.cast(attention_mask, self.compute_dtype), 1)  # [B, 1, (L,) L]
         if len(attention_mask.shape) == 2:
             mask = ops.expand_dims(mask, 1)
-        return self.encoder(states, (1.0 - mask) * lowest(self.compute_dtype), training=training)
+        mask_scores = (1.0 - mask) * lowest(self.compute_dtype)
+        return self.encoder(states, mask_scores, training=training, first_only=first_only)
 
 
 def dense(
@@ -320,6 +362,11 @@ def dense(
 def layer_norm(config: DPRConfig, dtype: Any) -> keras.layers.LayerNormalization:
     """A LayerNormalization with the configuration's epsilon (Keras's own default is 1e-3)."""
     return keras.layers.LayerNormalization(epsilon=config.layer_norm_eps, name="LayerNorm", dtype=dtype)
+
+
+def as_matrix(states: Any) -> Any:
+    """States of texts as one row per token: [B, L, hidden] -> [B * L, hidden]."""
+    return ops.reshape(states, (-1, states.shape[-1]))
 
 
 def dropout(x: Any, rate: float, seed: Any) -> Any:

@@ -51,11 +51,20 @@ class VectorEncoder(keras.layers.Layer):
         self.built = True
 
     def call(
-        self, input_ids=None, attention_mask=None, token_type_ids=None, inputs_embeds=None, training=False
+        self,
+        input_ids=None,
+        attention_mask=None,
+        token_type_ids=None,
+        inputs_embeds=None,
+        training=False,
+        first_only=False,
     ):
-        """Returns states [B, L, hidden], vectors [B, dim], all states, attentions."""
+        """Returns states [B, L, hidden], vectors [B, dim], all states, attentions.
+
+        With `first_only`, the last states and attentions are those of the first token.
+        """
         states, hidden_states, attentions = self.bert_model(
-            input_ids, attention_mask, token_type_ids, inputs_embeds, training=training
+            input_ids, attention_mask, token_type_ids, inputs_embeds, training=training, first_only=first_only
         )
         vectors = ops.take(states, 0, axis=1)
         if self.encode_proj is not None:
@@ -113,6 +122,7 @@ class DPRModel(PretrainedModel):
     body_name = ""
     call_arguments: tuple[str, ...] = ()
     default_mask_is_ones = False
+    reads_first_only = False  # whether the heads need the last state of the first token only
 
     def __init__(self, config: DPRConfig, *args: Any, **kwargs: Any) -> None:
         if not isinstance(config, DPRConfig):
@@ -161,11 +171,14 @@ class DPRModel(PretrainedModel):
         bound = inputs.bind(self.call_arguments, {k: v for k, v in given.items() if v is not None})
         flags = {name: bound.pop(name) for name in inputs.FLAGS}
         bound["attention_mask"] = self._attention_mask(bound)
+        asked = {name: self._flag(flags, f"output_{name}") for name in ("hidden_states", "attentions")}
+        if self.reads_first_only:
+            bound["first_only"] = not any(asked.values())
         *heads, hidden_states, attentions = self.body(**bound, training=bool(flags["training"]))
         output = self.make_output(
             heads,
-            hidden_states=hidden_states if self._flag(flags, "output_hidden_states") else None,
-            attentions=attentions if self._flag(flags, "output_attentions") else None,
+            hidden_states=hidden_states if asked["hidden_states"] else None,
+            attentions=attentions if asked["attentions"] else None,
         )
         return_dict = self.config.use_return_dict if flags["return_dict"] is None else flags["return_dict"]
         return output if return_dict else output.to_tuple()
@@ -322,6 +335,7 @@ class _Encoder(DPRModel):
         "training",
     )
     output_class: type
+    reads_first_only = True
 
     def make_body(self, config: DPRConfig) -> VectorEncoder:
         return VectorEncoder(config, name=self.body_name, dtype=self.dtype_policy)

@@ -129,6 +129,35 @@ def test_hidden_states_and_attentions(model, ids, by):
     assert plain.attentions is None
 
 
+@pytest.mark.parametrize("position_embedding_type", ["absolute", "relative_key_query"])
+@pytest.mark.parametrize("rank", [2, 3])
+def test_the_vector_does_not_depend_on_what_else_is_asked_for(ids, position_embedding_type, rank):
+    model = TFDPRContextEncoder(tiny(position_embedding_type=position_embedding_type, initializer_range=0.5))
+    mask = (np.random.default_rng(2).random((13, 7, 7)[:rank]) < 0.7).astype("int32")
+    # Asked for nothing else, the last block computes the first token only.
+    vectors = first(model(ids, mask))
+    for flag in ("output_hidden_states", "output_attentions"):
+        np.testing.assert_allclose(vectors, first(model(ids, mask, **{flag: True})), atol=1e-5)
+    assert np.abs(vectors - first(model(ids))).max() > 1e-3  # the mask counts
+
+
+def test_products_are_of_matrices_and_go_straight_into_their_biases(model):
+    import tensorflow as tf
+
+    signature = tf.TensorSpec([None, None], tf.int32)
+    graph = tf.function(lambda ids: model(ids)[0], input_signature=[signature]).get_concrete_function().graph
+    products = [op for op in graph.get_operations() if op.type == "MatMul" and "layer_" in op.name]
+    assert len(products) == 12
+    for product in products:
+        (bias,) = product.outputs[0].consumers()
+        (*_, use) = bias.outputs[0].consumers()
+        assert bias.type == "BiasAdd"
+        wanted = (
+            "AddV2" if "/output" in product.name else "Mul" if "intermediate" in product.name else "Reshape"
+        )
+        assert use.type == wanted, product.name
+
+
 def test_return_dict(model, ids):
     heads = 3 if model.head == "reader" else 1
     assert len(model(ids, return_dict=False)) == heads  # no stray None, unlike v4.34

@@ -130,11 +130,39 @@ def test_scores_not_scaled(encoder, monkeypatch):
 def test_heads_split_in_the_wrong_order(encoder, monkeypatch):
     model, name = encoder
 
-    def split(self, states):
-        batch, length = ops.shape(states)[:2]
-        return ops.reshape(states, (batch, self.heads, length, self.head_size))
+    def split(self, tokens, shape):
+        return ops.reshape(tokens, (shape[0], self.heads, shape[1], self.head_size))
 
     monkeypatch.setattr(bert.SelfAttention, "_split_heads", split)
+    must_fail(model, name)
+
+
+def rolled(states, mask_scores):
+    """The vector is that of another token than the first."""
+    return ops.roll(states, 1, axis=1), mask_scores
+
+
+def alone(states, mask_scores):
+    """The first token attends to itself only."""
+    return states[:, :1], mask_scores[..., :1]
+
+
+def unmasked(states, mask_scores):
+    """The first token attends to padding, too."""
+    return states, ops.zeros_like(mask_scores)
+
+
+@pytest.mark.parametrize("mistake", [rolled, alone, unmasked])
+def test_the_last_block_of_the_first_token(encoder, monkeypatch, mistake):
+    model, name = encoder
+    sound = bert.SelfAttention.call
+
+    def call(self, states, mask_scores, seeds=None, first_only=False):
+        if first_only:
+            states, mask_scores = mistake(states, mask_scores)
+        return sound(self, states, mask_scores, seeds, first_only)
+
+    monkeypatch.setattr(bert.SelfAttention, "call", call)
     must_fail(model, name)
 
 

@@ -1,0 +1,37 @@
+"""One engine of one case: started by run.py, it answers each line on stdin by a run, as a line of JSON."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+PACKAGES = ("tensorflow", "keras", "torch", "openvino", "onnxruntime", "transformers", "numpy")
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that matter and are loaded."""
+    loaded = [name for name in PACKAGES if name in sys.modules]
+    return {"python": sys.version.split()[0], **{name: importlib.metadata.version(name) for name in loaded}}
+
+
+def main(case: str, engine: str, folder: str) -> None:
+    """Makes the run, warms it up, and serves."""
+    # Libraries that print must not disturb the answers.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    run = importlib.import_module(case).ENGINES[engine](Path(folder))
+    run()
+    print(json.dumps({"versions": versions()}), file=answers, flush=True)
+    for _ in sys.stdin:
+        start = time.process_time()
+        answer = run()
+        print(json.dumps({"cpu_seconds": time.process_time() - start, **answer}), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
