@@ -38,9 +38,11 @@ class Engine:
     def __init__(self, case: str, name: str, python: str, folder: str):
         command = [python, str(HERE / "worker.py"), case, name, folder]
         self.name = name
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        self.log = Path(folder) / f"{name}.log"
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+            )
         self.runs: list[dict[str, Any]] = []
 
     def read(self) -> dict[str, Any] | None:
@@ -54,9 +56,7 @@ class Engine:
         self.process.stdin.flush()
         answer = self.read()
         if answer is None:
-            raise RuntimeError(
-                f"{self.name} ended while it was measured: {self.process.stderr.read()[-2000:]}"
-            )
+            raise RuntimeError(f"{self.name} ended while it was measured: {self.log.read_text()[-2000:]}")
         self.runs.append(answer)
 
     def close(self) -> None:
@@ -90,7 +90,7 @@ def measure(case: str, pythons: dict[str, str], rounds: int, folder: str) -> dic
         engine = Engine(case, name, pythons.get(name, sys.executable), folder)
         ready = engine.read()
         if ready is None:
-            results[name] = {"error": engine.process.stderr.read().strip().splitlines()[-1]}
+            results[name] = {"error": engine.log.read_text().strip().splitlines()[-1]}
         else:
             engines.append(engine)
             results[name] = {"versions": ready["versions"]}
