@@ -51,6 +51,11 @@ COMMANDS = {
         failed=lambda report: report.fault_count > 0,
     ),
     "split": Command("cut articles into passages of 100 words", "dpr_tf.data.split", "split_articles"),
+    "train-biencoder": Command(
+        "train question and context encoder on examples",
+        "dpr_tf.training.biencoder_recipe",
+        "train_biencoder",
+    ),
     "train-reader": Command(
         "train a reader on what a retriever found", "dpr_tf.training.reader_recipe", "train_reader"
     ),
