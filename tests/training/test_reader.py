@@ -64,7 +64,7 @@ def test_loss_is_the_mean_over_questions_of_both_parts(data):
     x, y = ReaderBatches(data, 0, batch_size=5, passages=3).batch(0, 0)
     found = trainer.losses_of(x, y, trainer(x))
     measures = trainer.evaluate(x, y, verbose=0, return_dict=True)
-    for q in range(5):  # question by question, passage by passage, without padding
+    for q in range(len(found)):  # question by question, passage by passage, without padding
         logits = []
         for ids, mask in zip(x["input_ids"][q], x["attention_mask"][q], strict=True):
             if mask.any():
@@ -86,14 +86,13 @@ def test_loss_is_the_mean_over_questions_of_both_parts(data):
 
 
 def test_chunks_give_the_same_gradients(data):
-    batch = ReaderBatches(data, 0, batch_size=5, passages=3).batch(0, 0)
+    batch = ReaderBatches(data, 0, batch_size=13, passages=3).batch(0, 0)
     found, gradients = gradients_of(make_trainer(), batch)
     assert max(np.abs(gradient).max() for gradient in gradients) > 0.1
-    for size in (2, 5):
-        others, in_chunks = gradients_of(make_trainer(size), batch)
-        np.testing.assert_allclose(others, found, rtol=1e-5, atol=1e-6)
-        for whole, added in zip(gradients, in_chunks, strict=True):
-            np.testing.assert_allclose(added, whole, atol=1e-5)
+    others, in_chunks = gradients_of(make_trainer(5), batch)  # of 5, 5 and 3 questions
+    np.testing.assert_allclose(others, found, rtol=1e-5, atol=1e-6)
+    for whole, added in zip(gradients, in_chunks, strict=True):
+        np.testing.assert_allclose(added, whole, atol=1e-5)
 
 
 def test_fit_learns_under_mixed_precision_and_reports_float32_losses(data):
@@ -127,7 +126,7 @@ def fit(strategy):
         keras.utils.set_random_seed(7)
         trainer = ReaderTrainer(TFDPRReader(DPRConfig(**CONFIG)))
         trainer.compile(keras.optimizers.SGD(0.1))
-    batches = ReaderBatches(make_data(sys.argv[1]), 0, batch_size=5, passages=3)  # 5, 5 and 3 questions
+    batches = ReaderBatches(make_data(sys.argv[1]), 0, batch_size=5, passages=3)  # 5, 4 and 4 questions
     history = trainer.fit(batches.dataset(), steps_per_epoch=3, shuffle=False, verbose=0).history
     return history, [weight.numpy() for weight in trainer.trainable_variables]
 

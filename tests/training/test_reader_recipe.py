@@ -1,15 +1,12 @@
 """A reader trained from files: what comes out, and that a run that was cut off ends as one that was not."""
 
 import json
-import shutil
 
-import checkpoint_archive
 import numpy as np
 import pytest
 from reader_questions import retrieved
-from small_words import make_tokenizer
+from small_words import save_checkpoints
 
-from dpr_tf import DPRReaderTokenizerFast
 from dpr_tf.checkpoints import load_checkpoint
 from dpr_tf.data import read_retrieved, write_retrieved
 from dpr_tf.reading import Reader
@@ -29,10 +26,9 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """A folder with plain BERT, training files and a dev file."""
-    folder = tmp_path_factory.mktemp("recipe")
-    shutil.copytree(checkpoint_archive.root() / "checkpoints/bad/plain-bert", folder / "bert")
-    make_tokenizer(DPRReaderTokenizerFast, folder / "bert").save_pretrained(folder / "bert")
+    """A folder with a reader to start from, training files and a dev file."""
+    folder = save_checkpoints(tmp_path_factory.mktemp("recipe"))
+    (folder / "reader").rename(folder / "start")
     questions = retrieved(12)
     write_retrieved(folder / "one.json", questions[:5])
     write_retrieved(folder / "two.jsonl", [*questions[5:], questions[0]._replace(answers=("nothing",))])
@@ -42,7 +38,7 @@ def files(tmp_path_factory):
 
 def train(files, output, **changed):
     return train_reader(
-        str(files / "bert"),
+        str(files / "start"),
         [str(files / "one.json"), str(files / "two.jsonl")],
         str(output),
         **{"dev": str(files / "dev.json"), **SETTINGS, **changed},
@@ -71,7 +67,7 @@ def test_explains_every_question(files, undisturbed):
     assert len(explained) == 13
     assert [line["dropped"] for line in explained] == [None] * 12 + ["no passage contains an answer"]
     both = [str(files / "one.json"), str(files / "two.jsonl")]
-    counts = explain_reader_training(str(files / "bert"), both, str(files / "again.jsonl"), max_length=40)
+    counts = explain_reader_training(str(files / "start"), both, str(files / "again.jsonl"), max_length=40)
     assert counts == undisturbed.questions
     assert (files / "again.jsonl").read_text(encoding="utf-8").splitlines() == lines
 
@@ -100,5 +96,5 @@ def test_goes_on_where_it_was_cut_off(files, undisturbed, monkeypatch):
 
 
 def test_refuses_a_folder_with_something_else(files):
-    with pytest.raises(FileExistsError, match="bert holds something else than a training run"):
-        train(files, files / "bert")
+    with pytest.raises(FileExistsError, match="start holds something else than a training run"):
+        train(files, files / "start")
