@@ -79,7 +79,7 @@ def evaluate_files(
     Args:
         files: retriever outputs (JSON, plain or .gz); with `qrels` TREC runs.
         qrels: judgements, TREC's or BEIR's.
-        measures: with qrels: RR, nDCG, R, P, AP, Success, with or without @k.
+        measures: with qrels: RR, nDCG, AP, R, P or Success with @k; the first three also without.
         match: without qrels: whether answers are strings or regular expressions.
         k: without qrels: numbers of passages. Default: those of 1, 5, 20 and 100 that were retrieved.
         plot: without qrels: a PNG file to draw the accuracy over every k in.
