@@ -1,6 +1,7 @@
 """`from_pretrained`, `save_pretrained`, `push_to_hub` and `init_from_bert` of the Keras models."""
 
 import json
+import os
 import logging
 import shutil
 import subprocess
@@ -381,5 +382,7 @@ def test_peak_memory_of_loading(tmp_path, safe):
     config = DPRConfig(vocab_size=8000, num_hidden_layers=3)
     TFDPRContextEncoder(config).save_pretrained(tmp_path, safe_serialization=safe)
     command = [sys.executable, "-c", MEASURE, str(tmp_path), str(folder("formats/ctx-safetensors"))]
-    ratio = float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
-    assert ratio <= 1.3
+    # Freed memory goes back at once: glibc may keep up to 64 MB, which is much for this quarter only.
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(2**20)}
+    shown = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+    assert float(shown.split()[-1]) <= 1.3
