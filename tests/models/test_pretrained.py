@@ -1,8 +1,8 @@
 """`from_pretrained`, `save_pretrained`, `push_to_hub` and `init_from_bert` of the Keras models."""
 
 import json
-import os
 import logging
+import os
 import shutil
 import subprocess
 import sys
