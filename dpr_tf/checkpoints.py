@@ -208,8 +208,8 @@ def export(
 
     Raises:
         OSError: if there is no such checkpoint, it is damaged, or output holds something else.
-        ValueError: if the role cannot be told or does not fit.
-        RuntimeError: if Keras runs on another backend than TensorFlow.
+        ValueError: if the role cannot be told or does not fit, or Keras runs on another backend than
+            TensorFlow.
     """
     role_found = role or recognise_role(checkpoint)
     model = classes(role_found)[0].from_pretrained(checkpoint, from_pt=True)

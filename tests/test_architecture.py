@@ -85,6 +85,7 @@ DRAWING = {
     "training.lora": set(),  # takes the model as an argument
     "training.losses": set(),  # vectors and masks
     "training.steps": set(),  # takes the model as an argument
+    "training.whole_batch": set(),  # told how to compute gradients
     "training.optimizers": {"training.replicas"},
     "training.biencoder": {"models.dpr", "training.*"},
     "training.resume": {"weights.arrays", "weights.safetensors"},

@@ -26,6 +26,7 @@ from dpr_tf.weights import convert, files, names
 logger = logging.getLogger(__name__)
 
 Loaded = Any  # a model, or (model, loading information)
+PUSH_ARGUMENTS = ("repo_id", "commit_message", "private", "revision")  # that save_pretrained passes on
 
 
 class PretrainedModel(keras.Model):
@@ -188,11 +189,20 @@ class PretrainedModel(keras.Model):
             safe_serialization: `model.safetensors` with Hugging Face's PyTorch names and layout, which torch
                 users load directly; False: `tf_model.h5` as Transformers v4.34 wrote it.
             token: Hub token.
-            **kwargs: of `push_to_hub`.
+            **kwargs: with `push_to_hub`: `repo_id`, `commit_message`, `private`, `revision`; see there.
+                `use_auth_token` is the old name of `token`.
 
         Raises:
             OSError: if the folder cannot be written.
+            TypeError: if `kwargs` holds something else.
         """
+        old_token = kwargs.pop("use_auth_token", None)
+        token = old_token if token is None else token
+        if unknown := kwargs.keys() - PUSH_ARGUMENTS:
+            raise TypeError(
+                f"Keyword arguments not understood: {sorted(unknown)}; expected those of the signature and "
+                f"{', '.join(PUSH_ARGUMENTS)}."
+            )
         folder = Path(save_directory)
         if folder.is_file():
             raise OSError(f"{folder} is a file; give a folder to save the model in.")

@@ -36,8 +36,7 @@ def export_saved_model(model: Any, path: str | os.PathLike, *, signatures: Signa
         The folder written.
 
     Raises:
-        RuntimeError: if Keras runs on another backend than TensorFlow.
-        ValueError: if `path` is a URL.
+        ValueError: if Keras runs on another backend than TensorFlow, or `path` is a URL.
         FileExistsError: if `path` is a file, or a folder that holds something else than a SavedModel.
     """
     target = _check_target(path)
@@ -112,7 +111,7 @@ def _check_target(path: str | os.PathLike) -> Path:
     """`path` if a SavedModel may be written there."""
     backend = keras.config.backend()
     if backend != "tensorflow":
-        raise RuntimeError(
+        raise ValueError(
             f"A SavedModel is exported on Keras's TensorFlow backend, this is {backend!r}: save_pretrained "
             "here, then from_pretrained and export in a process with KERAS_BACKEND=tensorflow."
         )

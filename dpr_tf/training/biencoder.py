@@ -22,6 +22,7 @@ from keras import ops
 
 from dpr_tf.models.dpr import TFDPRContextEncoder, TFDPRQuestionEncoder
 from dpr_tf.training import losses, replicas
+from dpr_tf.training.whole_batch import WholeBatchModel
 
 Encoder = TFDPRQuestionEncoder | TFDPRContextEncoder
 
@@ -41,7 +42,7 @@ class Contrast(NamedTuple):
 
 
 @keras.saving.register_keras_serializable(package="dpr_tf")
-class BiEncoder(keras.Model):
+class BiEncoder(WholeBatchModel):
     """Trains a question and a context encoder against each other; `compile` it with an optimizer only.
 
     The loss is the mean negative log-likelihood of each question's positive among all passages of the batch,
@@ -63,6 +64,9 @@ class BiEncoder(keras.Model):
         ValueError: for encoders in each other's role, vectors of different widths, or a chunk size below 1.
     """
 
+    targets = ("present", "ignored")
+    counted = "texts"
+
     def __init__(
         self,
         question_encoder: Encoder,
@@ -72,17 +76,12 @@ class BiEncoder(keras.Model):
         **kwargs: Any,
     ):
         _check_roles(question_encoder, context_encoder)
-        _check_chunk_size(chunk_size)
-        super().__init__(**kwargs)
+        super().__init__(chunk_size, **kwargs)
         self.question_encoder = question_encoder
         self.context_encoder = context_encoder
-        self.chunk_size = chunk_size
         self.accuracy = keras.metrics.Mean(name="accuracy")
         self.average_rank = keras.metrics.Mean(name="average_rank")
         self.ignored = keras.metrics.Sum(name="ignored")
-        # Lengths vary from batch to batch, XLA would compile anew for each; it also drops assertions.
-        self.supports_jit = keras.config.backend() != "tensorflow"
-        self.built = True
 
     def encoders(self, inputs: Mapping[str, Any]) -> dict[str, tuple[Encoder, dict[str, Any]]]:
         """The encoder of "questions" with its texts [Q, L], and that of "passages" with its [Q * G, L']."""
@@ -169,32 +168,17 @@ class BiEncoder(keras.Model):
         measures = self.get_metrics_result()
         return {**measures, "ignored": measures["ignored"] * replicas.count()}
 
-    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        # Keras would try the model on the mean of the replicas' parts, which fails where they have different
-        # sizes, and across processes. All weights are there already; only the optimizer's are not.
-        if self.optimizer is not None and not self.optimizer.built:
-            with self.distribute_strategy.scope():
-                self.optimizer.build(self.trainable_variables)
-
-    def train_step(self, *args: Any) -> Any:
-        """One update; Keras calls it."""
-        if keras.config.backend() != "tensorflow":
-            return super().train_step(*args)
+    def gradients_of(self, x, y):
+        """The Contrast of a batch and the gradients of its mean loss."""
         from dpr_tf.training import steps
 
-        x, y = _batch(args[0])
-        contrast, gradients = steps.gradients(self, x, y)
-        self.optimizer.apply(gradients, self.trainable_variables)
-        return self.measure(contrast)
+        return steps.gradients(self, x, y)
 
-    def test_step(self, *args: Any) -> Any:
-        """Measures one batch; Keras calls it."""
-        if keras.config.backend() != "tensorflow":
-            return super().test_step(*args)
+    def found_in(self, x, y):
+        """The Contrast of a batch; nothing is dropped out."""
         from dpr_tf.training import steps
 
-        x, y = _batch(args[0])
-        return self.measure(self.contrast(steps.encode(self, x, training=False), y))
+        return self.contrast(steps.encode(self, x, training=False), y)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments; a shared encoder stands once."""
@@ -225,16 +209,6 @@ def _flatten(ids: Any) -> Any:
     return ops.reshape(ids, (questions * group, length))  # -1 would not do for an empty batch
 
 
-def _batch(data: Any) -> tuple[Any, Any]:
-    x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
-    if y is None or weights is not None:
-        raise ValueError(
-            "A batch for a BiEncoder is (x, y) with y = {'present', 'ignored'}, without sample weights; "
-            f"got {'no y' if y is None else 'sample weights'}."
-        )
-    return x, y
-
-
 def _check_negatives(negatives: Any) -> None:
     """Refuses a batch in which the loss of a question is 0 whatever its vector is."""
     if keras.config.backend() == "tensorflow":
@@ -263,16 +237,4 @@ def _check_roles(question_encoder: Any, context_encoder: Any) -> None:
         raise ValueError(
             f"Vectors of questions have the width {widths[0]}, those of passages {widths[1]}, and no inner "
             "product: give both encoders the same projection_dim."
-        )
-
-
-def _check_chunk_size(chunk_size: int | None) -> None:
-    if chunk_size is None:
-        return
-    if chunk_size < 1:
-        raise ValueError(f"chunk_size is a number of texts, at least 1, or None for all; got {chunk_size}.")
-    if keras.config.backend() != "tensorflow":
-        raise ValueError(
-            f"chunk_size needs Keras's TensorFlow backend, this is {keras.config.backend()}: leave it None, "
-            "and call gradient_checkpointing_enable() on the encoders to save memory."
         )

@@ -20,12 +20,13 @@ from keras import ops
 
 from dpr_tf.models.dpr import TFDPRReader
 from dpr_tf.training import reader_losses, replicas
+from dpr_tf.training.whole_batch import WholeBatchModel
 
 MEASURES = ("relevance_loss", "span_loss", "relevance_accuracy")
 
 
 @keras.saving.register_keras_serializable(package="dpr_tf")
-class ReaderTrainer(keras.Model):
+class ReaderTrainer(WholeBatchModel):
     """Trains a reader to find the passage that answers and where; `compile` it with an optimizer only.
 
     The loss is the mean over the questions of a batch, on however many replicas, of relevance loss plus span
@@ -44,17 +45,15 @@ class ReaderTrainer(keras.Model):
         ValueError: if `reader` is another model, or for a chunk size below 1.
     """
 
+    targets = ("present", "starts", "ends")
+    counted = "questions"
+
     def __init__(self, reader: TFDPRReader, *, chunk_size: int | None = None, **kwargs: Any):
         if not isinstance(reader, TFDPRReader):
             raise ValueError(f"ReaderTrainer takes a TFDPRReader, got a {type(reader).__name__}.")
-        _check_chunk_size(chunk_size)
-        super().__init__(**kwargs)
+        super().__init__(chunk_size, **kwargs)
         self.reader = reader
-        self.chunk_size = chunk_size
         self.means = [keras.metrics.Mean(name=name) for name in MEASURES]
-        # Lengths vary from batch to batch, and XLA would compile anew for each.
-        self.supports_jit = keras.config.backend() != "tensorflow"
-        self.built = True
 
     def call(self, inputs, training=False):
         """Reads all passages of a batch.
@@ -115,30 +114,17 @@ class ReaderTrainer(keras.Model):
             mean.update_state(column)
         return self.get_metrics_result()
 
-    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        # Keras would try the model on the mean of the replicas' parts, which fails where they have different
-        # sizes. All weights are there already; only the optimizer's are not.
-        if self.optimizer is not None and not self.optimizer.built:
-            with self.distribute_strategy.scope():
-                self.optimizer.build(self.trainable_variables)
-
-    def train_step(self, *args: Any) -> Any:
-        """One update; Keras calls it."""
-        if keras.config.backend() != "tensorflow":
-            return super().train_step(*args)
+    def gradients_of(self, x, y):
+        """What `losses_of` gives of a batch, and the gradients of its mean loss."""
         from dpr_tf.training import reader_steps
 
-        losses, gradients = reader_steps.gradients(self, *_batch(args[0]))
-        self.optimizer.apply(gradients, self.trainable_variables)
-        return self.measure(losses)
+        return reader_steps.gradients(self, x, y)
 
-    def test_step(self, *args: Any) -> Any:
-        """Measures one batch; Keras calls it."""
-        if keras.config.backend() != "tensorflow":
-            return super().test_step(*args)
+    def found_in(self, x, y):
+        """What `losses_of` gives of a batch; nothing is dropped out."""
         from dpr_tf.training import reader_steps
 
-        return self.measure(reader_steps.losses(self, *_batch(args[0])))
+        return reader_steps.losses(self, x, y)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
@@ -150,27 +136,3 @@ class ReaderTrainer(keras.Model):
         """Makes the model that `get_config` describes, with fresh weights."""
         reader = keras.saving.deserialize_keras_object(config["reader"], custom_objects)
         return cls(**{**config, "reader": reader})
-
-
-def _batch(data: Any) -> tuple[Any, Any]:
-    x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
-    if y is None or weights is not None:
-        raise ValueError(
-            "A batch for a ReaderTrainer is (x, y) with y = {'present', 'starts', 'ends'}, without sample "
-            f"weights; got {'no y' if y is None else 'sample weights'}."
-        )
-    return x, y
-
-
-def _check_chunk_size(chunk_size: int | None) -> None:
-    if chunk_size is None:
-        return
-    if chunk_size < 1:
-        raise ValueError(
-            f"chunk_size is a number of questions, at least 1, or None for all; got {chunk_size}."
-        )
-    if keras.config.backend() != "tensorflow":
-        raise ValueError(
-            f"chunk_size needs Keras's TensorFlow backend, this is {keras.config.backend()}: leave it None, "
-            "and call gradient_checkpointing_enable() on the reader to save memory."
-        )

@@ -161,6 +161,8 @@ def _read_file(path: Path) -> Checkpoint:
             f"{path}: a Git LFS pointer, not the weights themselves. In the folder it was cloned to run "
             "`git lfs install` and `git lfs pull`, or download it from the Hub"
         )
+    if path.suffix == ".keras":
+        raise CheckpointError(f"{path}: a whole Keras model; keras.models.load_model reads it")
     if start.startswith(hdf5.HDF5_START):
         return hdf5.read_hdf5(path)
     if start.startswith((torch_files.ZIP_START, torch_files.LEGACY_START)):

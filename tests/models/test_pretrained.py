@@ -93,6 +93,21 @@ def test_unknown_keywords_are_refused():
         TFDPRContextEncoder.from_pretrained(folder("formats/ctx-safetensors"), no_such_field=1)
 
 
+def test_unknown_keywords_of_saving_are_refused_before_anything_is_written(tmp_path):
+    model = TFDPRContextEncoder.from_pretrained(folder("formats/ctx-safetensors"))
+    with pytest.raises(TypeError, match="safe_serialisation"):
+        model.save_pretrained(tmp_path / "mine", safe_serialisation=False)
+    assert not (tmp_path / "mine").exists()
+    model.save_pretrained(tmp_path / "mine", use_auth_token=False)
+
+
+def test_a_whole_keras_model_is_no_checkpoint(tmp_path):
+    model = TFDPRContextEncoder.from_pretrained(folder("formats/ctx-safetensors"))
+    model.save(tmp_path / "model.keras")
+    with pytest.raises(OSError, match="a whole Keras model"):
+        TFDPRContextEncoder.from_pretrained(tmp_path / "model.keras")
+
+
 def test_a_newly_asked_projection_is_initialised_and_reported(caplog):
     with caplog.at_level(logging.WARNING):
         model, info = TFDPRContextEncoder.from_pretrained(

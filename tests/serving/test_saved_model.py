@@ -200,5 +200,5 @@ def test_an_empty_folder_is_filled(make_model, make_inputs, tmp_path):
 def test_other_backends_are_told_what_to_do(make_model, tmp_path, monkeypatch):
     model = make_model("context")
     monkeypatch.setattr(keras.config, "backend", lambda: "jax")
-    with pytest.raises(RuntimeError, match="is exported on Keras's TensorFlow backend, this is 'jax'"):
+    with pytest.raises(ValueError, match="is exported on Keras's TensorFlow backend, this is 'jax'"):
         export_saved_model(model, tmp_path / "1")
