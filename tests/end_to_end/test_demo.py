@@ -71,9 +71,9 @@ def test_retrieval_is_as_good_as_measured(system, questions):
     retrieved = system.retriever.retrieve([question.text for question in questions], k=20)
     texts = [[scored.passage.text for scored in some] for some in retrieved]
     accuracy = top_k_accuracy(texts, [question.answers for question in questions], ks=(1, 5, 20))
-    # tools/evaluate_sample.py: 80.6 %, 94.3 %, 98.6 %
-    assert accuracy[1] > 0.78
-    assert accuracy[5] > 0.92
+    # tools/evaluate_sample.py: 79.4 %, 92.9 %, 98.2 %
+    assert accuracy[1] > 0.77
+    assert accuracy[5] > 0.91
     assert accuracy[20] > 0.97
 
 
@@ -81,6 +81,6 @@ def test_answers_are_as_good_as_measured(system, questions):
     some = questions[::4]
     predictions = [system.answer(question.text).answers[0].text for question in some]
     scores = score_answers(predictions, [question.answers for question in some])
-    # 51.6 % and 55.9 % of this quarter; tools/evaluate_sample.py: 52.1 % and 56.4 % of all
+    # 50.0 % and 56.2 % of this quarter; tools/evaluate_sample.py: 52.5 % and 58.1 % of all
     assert scores.exact_match > 0.48
     assert scores.f1 > 0.52
