@@ -128,17 +128,18 @@ def main() -> None:
             raise SystemExit("the undisturbed run failed")
         whole = time.monotonic() - begun
         print(f"undisturbed: {whole:.1f} s", flush=True)
-        output, runs = "cut1", 1
-        for kill in range(1, options.kills + 1):
-            after = moments.uniform(0.3, 1.0) * whole
+        output, kills, runs = "cut1", 0, 1
+        while kills < options.kills:
+            after = moments.uniform(0.1, 1.0) * whole
             if run(train, output, seconds=after) is not None:
                 print(f"{output} is done: {difference(folder / 'whole', folder / output)}", flush=True)
                 runs += 1
                 output = f"cut{runs}"
-                run(train, output, seconds=after)
+                continue
+            kills += 1
             log = folder / output / "training.jsonl"
             epochs = len(log.read_text().splitlines()) if log.exists() else 0
-            print(f"kill {kill} after {after:.1f} s, {output} has {epochs} epochs", flush=True)
+            print(f"kill {kills} after {after:.1f} s, {output} has {epochs} epochs", flush=True)
         if run(train, output):
             raise SystemExit(f"{output} could not go on")
         print(f"{output} is done: {difference(folder / 'whole', folder / output)}")
