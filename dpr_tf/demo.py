@@ -21,7 +21,7 @@ QUESTIONS = (
     "Who proposed in 1912 that the continents had once formed a single land?",
     "How many countries does the Danube touch?",
     "Which artist designed Japan's best-known print, of a huge breaker at sea?",
-    "Which Italian instrument keeper built the first keyboard that struck its strings with hammers?",
+    "Which activist headed the fight for female suffrage among New Zealanders?",
 )
 
 
