@@ -6,8 +6,9 @@ Reading raises the first fault, `validate` collects them all; both see the same 
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -62,7 +63,7 @@ class Scanned(Generic[T]):
     faults: tuple[Fault, ...] = ()
 
 
-Scan = Iterator[Scanned[T]]
+Scan = Generator[Scanned[T], None, None]
 
 
 def faulty(line: int, message: str, field: str = "") -> Scanned[Any]:
@@ -76,16 +77,19 @@ def parsed(rows: Iterable[Scanned[S]], parse: Callable[[int, S], Scanned[T]]) ->
         yield row if row.faults else parse(row.line, row.value)  # type: ignore[misc]
 
 
-def sound(path: str | os.PathLike[str], scan: Iterable[Scanned[T]]) -> Iterator[T]:
+def sound(path: str | os.PathLike[str], scan: Generator[Scanned[T], None, None]) -> Iterator[T]:
     """The records of a scan, up to the first fault.
+
+    The scan is closed at once, and with it its file: whoever keeps the error keeps this frame.
 
     Raises:
         FormatError: for the first fault.
     """
-    for scanned in scan:
-        if scanned.faults:
-            raise FormatError(path, scanned.faults[0])
-        yield scanned.value
+    with contextlib.closing(scan):
+        for scanned in scan:
+            if scanned.faults:
+                raise FormatError(path, scanned.faults[0])
+            yield scanned.value
 
 
 def shown(value: object, longest: int = 60) -> str:

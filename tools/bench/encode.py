@@ -1,23 +1,73 @@
-"""Passages a second: batches of similar length, BERT-base, the passages of the bundled sample."""
+"""Passages a second: BERT-base, the passages of the bundled sample or of a file, at their real lengths."""
 
 from __future__ import annotations
 
+import json
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from engines import ENGINES, write_batches, write_model
-
-__all__ = ["ENGINES"]
+import engines
+import numpy as np
+from engines import encode
 
 UNIT = "passages"
-OPTIONS = {"layers": 12, "passages": 170, "batch_size": 32}
+OPTIONS = {"layers": 12, "passages": 128, "batch_size": 32, "file": ""}
 
 
-def prepare(folder: Path, options: dict[str, int]) -> None:
-    """Writes the model and the passages' ids."""
+def sentence_transformers(folder: Path) -> Callable[[], dict[str, Any]]:
+    """Sentence Transformers, from texts: it tokenizes, and sorts them by length itself."""
+    import torch
+    from sentence_transformers import SentenceTransformer, models
+    from transformers import BertTokenizer
+
+    bert = engines.torch_model(folder).model.ctx_encoder.bert_model
+    bert.save_pretrained(folder / "bert")
+    BertTokenizer.from_pretrained(folder / "model").save_pretrained(folder / "bert")
+    transformer = models.Transformer(str(folder / "bert"), max_seq_length=256)
+    pooling = models.Pooling(bert.config.hidden_size, pooling_mode="cls")
+    model = SentenceTransformer(modules=[transformer, pooling], device="cpu")
+    texts = json.loads((folder / "texts.json").read_text())
+    size = json.loads((folder / "options.json").read_text())["batch_size"]
+
+    def run() -> dict[str, Any]:
+        start = time.perf_counter()
+        with torch.inference_mode():
+            model.encode(texts, batch_size=size, show_progress_bar=False)
+        return {"items": len(texts), "seconds": [time.perf_counter() - start]}
+
+    return run
+
+
+ENGINES = {
+    "dpr_tf": ("ours", encode(engines.ours)),
+    "openvino sorted": ("peers", encode(engines.openvino)),
+    "openvino": ("peers", encode(engines.openvino, "in order")),
+    "openvino on our SavedModel, sorted": ("peers", encode(engines.openvino_saved_model)),
+    "onnxruntime sorted": ("peers", encode(engines.onnxruntime)),
+    "onnxruntime": ("peers", encode(engines.onnxruntime, "in order")),
+    "pytorch sorted": ("peers", encode(engines.torch)),
+    "pytorch": ("peers", encode(engines.torch, "in order")),
+    "sentence-transformers": ("peers", sentence_transformers),
+    "transformers4 sorted": ("transformers4", encode(engines.transformers4)),
+    "transformers4": ("transformers4", encode(engines.transformers4, "in order")),
+    "transformers4 padded to 256": ("transformers4", encode(engines.transformers4, "256")),
+    "pytorch bfloat16 sorted": ("peers", encode(engines.torch, bfloat16=True)),
+    "openvino bfloat16 sorted": ("peers", encode(engines.openvino, precision="bf16")),
+    "tf.matmul": ("ours", engines.ceiling),
+}
+
+
+def prepare(folder: Path, options: dict[str, Any]) -> None:
+    """Writes the model, and the passages as texts and ids."""
     from dpr_tf import DPRContextEncoderTokenizerFast, read_passages, sample_folder
 
-    write_model(folder, options["layers"])
-    tokenizer = DPRContextEncoderTokenizerFast.from_pretrained(sample_folder() / "context_encoder")
-    passages = list(read_passages(sample_folder() / "passages.tsv"))[: options["passages"]]
-    rows = tokenizer([passage.title for passage in passages], [passage.text for passage in passages])
-    write_batches(folder, rows["input_ids"], options["batch_size"])
+    engines.write_model(folder, options)
+    tokenizer = DPRContextEncoderTokenizerFast.from_pretrained(folder / "model")
+    passages = list(read_passages(options["file"] or sample_folder() / "passages.tsv"))
+    chosen = np.random.default_rng(1).permutation(len(passages))[: options["passages"]]
+    texts = [(passages[row].title, passages[row].text) for row in chosen]
+    (folder / "texts.json").write_text(json.dumps([f"{title} {text}" for title, text in texts]))
+    rows = tokenizer([title for title, _ in texts], [text for _, text in texts], truncation=True, max_length=256)
+    engines.write_rows(folder, rows["input_ids"])

@@ -1,4 +1,7 @@
-"""Encoders as functions of one padded batch, on each engine; and the ceiling that products set."""
+"""Encoders as functions of one padded batch, on each engine; and the ceiling that products set.
+
+Every engine reads the same random weights, so that their vectors can be compared.
+"""
 
 from __future__ import annotations
 
@@ -10,125 +13,209 @@ from typing import Any
 
 import numpy as np
 
-Forward = Callable[[np.ndarray, np.ndarray], Any]  # input_ids, attention_mask, int32 [batch, tokens] each
+Forward = Callable[[np.ndarray, np.ndarray], np.ndarray]  # ids and mask, int32 [texts, tokens], to vectors
+CHECKED = 4  # numbers of each of the first vectors that are compared
 
 
-def tensorflow(folder: Path) -> Forward:
-    """Ours, compiled as `embed_passages` compiles it."""
+def ours(folder: Path) -> Forward:
+    """As `embed_passages` runs it."""
     from dpr_tf import TFDPRContextEncoder
     from dpr_tf.inference import compile_forward
 
     model = TFDPRContextEncoder.from_pretrained(folder / "model")
     forward = compile_forward(model, ("input_ids", "attention_mask"), ("pooler_output",))
-    return lambda ids, mask: forward({"input_ids": ids, "attention_mask": mask})
+    return lambda ids, mask: forward({"input_ids": ids, "attention_mask": mask})[0]
 
 
-def torch(folder: Path) -> Forward:
-    """Our PyTorch twin, which computes as Transformers does."""
+def torch_model(folder: Path) -> Any:
+    """Transformers' PyTorch model, which gives the vectors alone."""
+    import torch
+    from transformers import DPRContextEncoder
+
+    class Encoder(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = DPRContextEncoder.from_pretrained(folder / "model").eval()
+
+        def forward(self, ids, mask):
+            return self.model(input_ids=ids, attention_mask=mask).pooler_output
+
+    return Encoder()
+
+
+def torch(folder: Path, bfloat16: bool = False) -> Forward:
+    """Transformers v5 on PyTorch, in float32, or with its weights in bfloat16."""
     import torch
 
-    from dpr_tf.models.torch import DPRContextEncoder
-
-    model = DPRContextEncoder.from_pretrained(folder / "model").eval()
+    model = torch_model(folder)
+    model = model.bfloat16() if bfloat16 else model
 
     def forward(ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            return model(torch.from_numpy(ids), torch.from_numpy(mask)).pooler_output.numpy()
+            return model(torch.from_numpy(ids), torch.from_numpy(mask)).float().numpy()
 
     return forward
 
 
-def openvino(folder: Path) -> Forward:
-    """OpenVINO in float32, on our SavedModel: it computes the last block for the first token only, too."""
+def transformers4(folder: Path) -> Forward:
+    """Transformers v4.34 on TensorFlow, as a graph."""
+    import tensorflow as tf
+    from transformers import TFDPRContextEncoder
+
+    model = TFDPRContextEncoder.from_pretrained(folder / "model_tf")
+    spec = tf.TensorSpec([None, None], tf.int32)
+    run = tf.function(lambda ids, mask: model([ids, mask]).pooler_output, input_signature=[spec, spec])
+    return lambda ids, mask: run(ids, mask).numpy()
+
+
+def onnxruntime(folder: Path) -> Forward:
+    """ONNX Runtime, on the export of Transformers' PyTorch model."""
+    import onnxruntime
+    import torch
+
+    example = _example()
+    axes = {0: torch.export.Dim("texts"), 1: torch.export.Dim("tokens")}
+    path = str(folder / "model.onnx")
+    torch.onnx.export(
+        torch_model(folder),
+        example,
+        path,
+        input_names=["ids", "mask"],
+        dynamic_shapes=(axes, axes),
+        dynamo=True,
+    )
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return lambda ids, mask: session.run(None, {"ids": ids, "mask": mask})[0]
+
+
+def openvino(folder: Path, precision: str = "f32") -> Forward:
+    """OpenVINO, on Transformers' PyTorch model."""
     import openvino
 
-    core = openvino.Core()
-    model = core.read_model(folder / "saved_model")
-    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-    compiled = core.compile_model(model, "CPU", settings)
+    run, _ = _openvino(openvino.convert_model(torch_model(folder), example_input=_example()), precision)
+    return lambda ids, mask: run([ids, mask])
+
+
+def openvino_saved_model(folder: Path, precision: str = "f32") -> Forward:
+    """OpenVINO, on our SavedModel: it computes the last block for the first token only, as we do."""
+    import openvino
+
+    run, inputs = _openvino(openvino.convert_model(folder / "saved_model"), precision)
+    order = [next(iter(port.names)) for port in inputs]
 
     def forward(ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        inputs = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-        names = {name: port for port in compiled.inputs for name in port.names}
-        feed = {
-            port: inputs[name.partition(":")[0].rpartition("_default_")[2]] for name, port in names.items()
-        }
-        return compiled(feed)[0]
+        values = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+        return run([next(v for name, v in values.items() if name in given) for given in order])
 
     return forward
 
 
-def encode(make: Callable[[Path], Forward]) -> Callable[[Path], Callable[[], dict[str, Any]]]:
-    """An engine of a case: all batches that `prepare` wrote, one after the other, each timed."""
+def _openvino(model: Any, precision: str) -> tuple[Callable[[list[np.ndarray]], np.ndarray], list]:
+    """Runs a model on its inputs in their order, and says which these are."""
+    import openvino
+
+    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
+    compiled = openvino.Core().compile_model(model, "CPU", settings)
+    return lambda values: compiled(values)[0], list(compiled.inputs)
+
+
+def _example() -> tuple[Any, Any]:
+    """Ids and mask, with padding: Transformers leaves the mask out of a graph without."""
+    import torch
+
+    mask = torch.ones((2, 8), dtype=torch.int32)
+    mask[1, 5:] = 0
+    return torch.ones_like(mask), mask
+
+
+def read_rows(folder: Path) -> list[np.ndarray]:
+    """The texts' ids, as `write_rows` wrote them."""
+    with np.load(folder / "rows.npz") as rows:
+        return np.split(rows["ids"], rows["ends"][:-1])
+
+
+def write_rows(folder: Path, rows: list[list[int]]) -> None:
+    """Writes int32 ids of texts, each as long as it is."""
+    np.savez(folder / "rows.npz", ids=np.concatenate(rows).astype(np.int32), ends=np.cumsum([len(r) for r in rows]))
+
+
+def encode(make: Callable[..., Forward], batching: str = "sorted", **settings: Any) -> Callable:
+    """An engine of a case: all rows that `prepare` wrote, in batches that are timed.
+
+    Args:
+        make: an engine of this module.
+        batching: "sorted", texts of similar length together, padded to the longest; "in order", padded to the
+            longest; "256", in order, padded to 256 tokens, as the original DPR does.
+        **settings: of `make`.
+    """
 
     def prepare(folder: Path) -> Callable[[], dict[str, Any]]:
-        forward = make(folder)
-        batches = list(np.load(folder / "batches.npz").values())
+        forward = make(folder, **settings)
+        rows = read_rows(folder)
+        size = json.loads((folder / "options.json").read_text())["batch_size"]
+        order = np.arange(len(rows))
+        if batching == "sorted":
+            order = np.argsort([-len(row) for row in rows], kind="stable")
+        chosen = np.split(order, range(size, len(rows), size))
+        batches = [pad([rows[row] for row in some], 256 if batching == "256" else 0) for some in chosen]
+        places = np.argsort(order)[:CHECKED]
 
         def run() -> dict[str, Any]:
-            seconds = []
+            seconds, vectors = [], []
             for ids in batches:
                 start = time.perf_counter()
-                forward(ids, (ids != 0).astype(np.int32))
+                vectors.append(forward(ids, (ids != 0).astype(np.int32)))
                 seconds.append(time.perf_counter() - start)
-            return {"items": sum(len(ids) for ids in batches), "seconds": seconds}
+            check = [vectors[place // size][place % size, :CHECKED] for place in places]
+            return {"items": len(rows), "seconds": seconds, "check": np.ravel(check).astype(float).tolist()}
 
         return run
 
     return prepare
 
 
+def pad(rows: list[np.ndarray], length: int = 0) -> np.ndarray:
+    """int32 [rows, tokens], filled up with 0 to the longest row, or to `length`."""
+    padded = np.zeros((len(rows), max(length, *(len(row) for row in rows))), np.int32)
+    for line, row in zip(padded, rows, strict=True):
+        line[: len(row)] = row
+    return padded
+
+
 def ceiling(folder: Path) -> Callable[[], dict[str, Any]]:
-    """`tf.matmul` alone: texts a second if the products of their tokens, at its rate, were all the work."""
+    """`tf.matmul` alone: texts a second if the products with weights of their tokens were all the work."""
     import tensorflow as tf
 
     config = json.loads((folder / "model" / "config.json").read_text())
-    batches = list(np.load(folder / "batches.npz").values())
+    rows = read_rows(folder)
     hidden, inner = config["hidden_size"], config["intermediate_size"]
-    tokens = sum(int((ids != 0).sum()) for ids in batches)
+    tokens = sum(len(row) for row in rows)
     per_token = config["num_hidden_layers"] * 2 * (4 * hidden * hidden + 2 * hidden * inner)
-    rows = max(np.prod(ids.shape) for ids in batches)
-    left, right = tf.random.normal((int(rows), hidden)), tf.random.normal((hidden, inner))
+    together = min(tokens, 4096)
+    left, right = tf.random.normal((together, hidden)), tf.random.normal((hidden, inner))
     product = tf.function(lambda a, b: tf.matmul(a, b)[:1, :1])
-    times = max(1, round(tokens * per_token / (2 * rows * hidden * inner)))
+    times = max(1, round(tokens * per_token / (2 * together * hidden * inner)))
 
     def run() -> dict[str, Any]:
         start = time.perf_counter()
         for _ in range(times):
             product(left, right).numpy()
-        return {"items": sum(len(ids) for ids in batches), "seconds": [time.perf_counter() - start]}
+        return {"items": len(rows), "seconds": [time.perf_counter() - start]}
 
     return run
 
 
-def write_model(folder: Path, layers: int) -> None:
-    """A context encoder of BERT-base's sizes with random weights, as checkpoint and as SavedModel."""
+def write_model(folder: Path, options: dict[str, Any]) -> None:
+    """A context encoder of BERT-base's sizes with random weights for every engine, and the case's options."""
     import keras
 
-    from dpr_tf import DPRConfig, TFDPRContextEncoder
+    from dpr_tf import DPRConfig, DPRContextEncoderTokenizerFast, TFDPRContextEncoder, sample_folder
 
     keras.utils.set_random_seed(1)
-    model = TFDPRContextEncoder(DPRConfig(num_hidden_layers=layers))
+    model = TFDPRContextEncoder(DPRConfig(num_hidden_layers=options["layers"]))
     model.save_pretrained(folder / "model")
+    model.save_pretrained(folder / "model_tf", safe_serialization=False)
     model.export(folder / "saved_model")
-
-
-def write_batches(folder: Path, rows: list[list[int]], batch_size: int) -> None:
-    """Batches of rows of ids, those of similar length together, padded with 0."""
-    rows = sorted(rows, key=len, reverse=True)
-    batches = []
-    for first in range(0, len(rows), batch_size):
-        batch = rows[first : first + batch_size]
-        padded = np.zeros((len(batch), len(batch[0])), np.int32)
-        for line, row in zip(padded, batch, strict=True):
-            line[: len(row)] = row
-        batches.append(padded)
-    np.savez(folder / "batches.npz", *batches)
-
-
-ENGINES = {
-    "dpr_tf": encode(tensorflow),
-    "pytorch": encode(torch),
-    "openvino": encode(openvino),
-    "tf.matmul": ceiling,
-}
+    tokenizer = DPRContextEncoderTokenizerFast.from_pretrained(sample_folder() / "context_encoder")
+    tokenizer.save_pretrained(folder / "model")
+    (folder / "options.json").write_text(json.dumps(options))

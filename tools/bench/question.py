@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from engines import ENGINES, write_batches, write_model
-
-__all__ = ["ENGINES"]
+import engines
+from engines import encode
 
 UNIT = "questions"
-OPTIONS = {"layers": 12, "questions": 20}
+OPTIONS = {"layers": 12, "questions": 40, "batch_size": 1}
+ENGINES = {
+    "dpr_tf": ("ours", encode(engines.ours, "in order")),
+    "openvino": ("peers", encode(engines.openvino, "in order")),
+    "openvino on our SavedModel": ("peers", encode(engines.openvino_saved_model, "in order")),
+    "onnxruntime": ("peers", encode(engines.onnxruntime, "in order")),
+    "pytorch": ("peers", encode(engines.torch, "in order")),
+    "transformers4": ("transformers4", encode(engines.transformers4, "in order")),
+}
 
 
-def prepare(folder: Path, options: dict[str, int]) -> None:
-    """Writes the model and the questions' ids, a batch each."""
+def prepare(folder: Path, options: dict[str, Any]) -> None:
+    """Writes the model and the questions' ids."""
     from dpr_tf import DPRQuestionEncoderTokenizerFast, sample_folder
     from dpr_tf.data import read_questions
 
-    write_model(folder, options["layers"])
+    engines.write_model(folder, options)
     tokenizer = DPRQuestionEncoderTokenizerFast.from_pretrained(sample_folder() / "question_encoder")
     questions = list(read_questions(sample_folder() / "questions.tsv"))[: options["questions"]]
-    write_batches(folder, tokenizer([question.text for question in questions])["input_ids"], 1)
+    engines.write_rows(folder, tokenizer([question.text for question in questions])["input_ids"])

@@ -1,13 +1,15 @@
 """Measures a case on several engines in one run: ours beside its peers.
 
     python tools/bench/run.py encode                                    # make bench
-    python tools/bench/run.py encode --python openvino=/path/to/venv/bin/python
+    python tools/bench/run.py encode --set layers=3 --grow passages=40,80,160 --only dpr_tf openvino
 
-A case is a module of this folder with `ENGINES` ({name: function that makes a run of it}), `UNIT`, `OPTIONS`
-({name: default}), and `prepare(folder, options)`, which writes what the engines read. Each engine lives in a
-process of its own, with the Python it is given, and all are started before anything is measured. Then they
-take turns, so that what else the machine does strikes all alike; ratios are of medians. An engine that does
-not start, as when its package is missing, is left out and its error shown.
+A case is a module of this folder with `ENGINES` ({name: (environment, function that makes a run of it)}),
+`UNIT`, `OPTIONS` ({name: default}), and `prepare(folder, options)`, which writes what the engines read. Each
+engine lives in a process of its own, in the environment it names: "ours" is the Python that runs this file,
+another is made on first use from its list in environments/. All are started before anything is measured.
+Then they take turns, so that what else the machine does strikes all alike; ratios are of medians. An engine
+that does not start, as when a package is missing, is left out and its error shown. Where an engine gives back
+numbers to check, they must be those of the first engine.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -24,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+TOLERANCE = 0.1  # between engines' numbers, near 1: bfloat16 stays below, another computation does not
 
 
 class Engine:
@@ -64,11 +69,11 @@ class Engine:
         self.process.stdin.close()
         self.process.wait()
 
-    def summary(self) -> dict[str, float]:
+    def summary(self) -> dict[str, Any]:
         """Medians over the runs, and the spread of the rate."""
         rates = [run["items"] / sum(run["seconds"]) for run in self.runs]
         each = sorted(1000 * second for run in self.runs for second in run["seconds"])
-        return {
+        found = {
             "rate": statistics.median(rates),
             "lowest": min(rates),
             "highest": max(rates),
@@ -76,24 +81,65 @@ class Engine:
             "p50_ms": statistics.median(each),
             "p95_ms": each[min(len(each) - 1, int(0.95 * len(each)))],
         }
+        if "peak_mb" in self.runs[0]:
+            found["peak_mb"] = statistics.median(run["peak_mb"] for run in self.runs)
+        return found
 
 
-def measure(case: str, pythons: dict[str, str], rounds: int, folder: str) -> dict[str, Any]:
-    """Runs all engines of a case in turn.
+def interpreter(environment: str, given: dict[str, str], folder: Path) -> str:
+    """The Python of an environment, which is made on first use.
+
+    Raises:
+        OSError: if it cannot be made.
+    """
+    if environment == "ours":
+        return sys.executable
+    if environment in given:
+        return given[environment]
+    home = folder / environment
+    python = home / "bin" / "python"
+    if not (home / "installed").exists():
+        shutil.rmtree(home, ignore_errors=True)
+        maker = shutil.which("python3.11") if environment == "transformers4" else sys.executable
+        if maker is None:
+            raise OSError(f"{environment} needs python3.11; --python {environment}=PYTHON names one")
+        listed = HERE / "environments" / f"{environment}.txt"
+        made = subprocess.run([maker, "-m", "venv", home]).returncode
+        if made or subprocess.run([python, "-m", "pip", "install", "-q", "-r", listed]).returncode:
+            raise OSError(f"could not install {listed.name}")
+        (home / "installed").touch()
+    return str(python)
+
+
+def measure(case: str, names: list[str], pythons: dict[str, str], rounds: int, folder: str) -> dict[str, Any]:
+    """Runs engines of a case in turn.
+
+    Args:
+        case, names: which.
+        pythons: the interpreter of each environment.
+        rounds: how often.
+        folder: what `prepare` wrote.
 
     Returns:
         {engine: its versions and summary}; an engine that did not start has its error instead.
     """
-    names = importlib.import_module(case).ENGINES
+    listed = importlib.import_module(case).ENGINES
     engines, results = [], {}
+    checked: list[float] | None = None
     for name in names:
-        engine = Engine(case, name, pythons.get(name, sys.executable), folder)
+        engine = Engine(case, name, pythons[listed[name][0]], folder)
         ready = engine.read()
         if ready is None:
-            results[name] = {"error": engine.log.read_text().strip().splitlines()[-1]}
-        else:
-            engines.append(engine)
-            results[name] = {"versions": ready["versions"]}
+            lines = engine.log.read_text().strip().splitlines()
+            results[name] = {"error": lines[-1] if lines else "it ended without a word"}
+            continue
+        checked = checked or ready["check"]
+        if ready["check"] and max(abs(a - b) for a, b in zip(checked, ready["check"], strict=True)) > TOLERANCE:
+            results[name] = {"error": "it computes other numbers"}
+            engine.close()
+            continue
+        engines.append(engine)
+        results[name] = {"versions": ready["versions"]}
     for _ in range(rounds):
         for engine in engines:
             engine.run()
@@ -104,57 +150,85 @@ def measure(case: str, pythons: dict[str, str], rounds: int, folder: str) -> dic
 
 
 def processor() -> str:
-    """The name of the processor."""
+    """The name of the processor, and which of the instructions that matter here it has."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    return next((line.partition(": ")[2] for line in lines if "model name" in line), platform.processor())
+    facts = dict(line.replace("\t", "").split(":", 1) for line in lines if ":" in line)
+    wanted = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_bf16", "amx_int8")
+    flags = [flag for flag in facts.get("flags", "").split() if flag in wanted]
+    return f"{facts.get('model name', platform.processor()).strip()} ({os.cpu_count()} CPUs, {', '.join(flags)})"
 
 
-def as_markdown(case: str, unit: str, results: dict[str, Any]) -> str:
-    """A table with one line per engine; ratios are of our rate over the engine's."""
-    ours = results["dpr_tf"]
+def as_markdown(title: str, unit: str, results: dict[str, Any]) -> str:
+    """A table with one line per engine; ratios are of the first engine's rate over the engine's."""
+    first = next(iter(results))
+    memory = any("peak_mb" in found for found in results.values())
     lines = [
-        f"| {case} | {unit}/s | spread | {unit}/processor second | p50 ms | p95 ms | dpr_tf is |",
-        "|---|---|---|---|---|---|---|",
+        f"| {title} | {unit}/s | spread | {unit}/processor second | p50 ms | p95 ms "
+        + ("| peak MB " if memory else "")
+        + f"| {first} is |",
+        "|---" * (8 if memory else 7) + "|",
     ]
     for name, found in results.items():
         if "error" in found:
-            lines.append(f"| {name} | not run: {found['error']} | | | | | |")
+            lines.append(f"| {name} | not run: {found['error']} |" + " |" * (6 if memory else 5))
             continue
-        ratio = f"{ours['rate'] / found['rate']:.2f} x ({ours['cpu_rate'] / found['cpu_rate']:.2f} x)"
+        ratio = f"{results[first]['rate'] / found['rate']:.2f} x" if "rate" in results[first] else ""
+        peak = f"| {found['peak_mb']:.0f} " if memory else ""
         lines.append(
-            f"| {name} | {found['rate']:.2f} | {found['lowest']:.2f} to {found['highest']:.2f} "
-            f"| {found['cpu_rate']:.2f} | {found['p50_ms']:.1f} | {found['p95_ms']:.1f} | {ratio} |"
+            f"| {name} | {found['rate']:.4g} | {found['lowest']:.4g} to {found['highest']:.4g} "
+            f"| {found['cpu_rate']:.4g} | {found['p50_ms']:.4g} | {found['p95_ms']:.4g} {peak}| {ratio} |"
         )
     return "\n".join(lines)
 
 
+def parse(case: Any, pairs: list[str], complain: Any) -> dict[str, list[Any]]:
+    """OPTION=VALUE,... pairs as values of the type of each option's default."""
+    given = dict(pair.split("=", 1) for pair in pairs)
+    if unknown := sorted(set(given) - set(case.OPTIONS)):
+        complain(f"{unknown[0]}: this case has the options {sorted(case.OPTIONS)}")
+    return {name: [type(case.OPTIONS[name])(v) for v in text.split(",")] for name, text in given.items()}
+
+
 def main() -> None:
-    """Measures one case; prints a table and writes it with a JSON file that says where it was measured."""
+    """Measures one case; prints tables and writes them with a JSON file that says where it was measured."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("case", help="a module of this folder")
     parser.add_argument("--rounds", type=int, default=5, help="runs of each engine")
-    parser.add_argument("--python", action="append", default=[], metavar="ENGINE=PYTHON")
-    parser.add_argument("--set", action="append", default=[], metavar="OPTION=NUMBER", help="of the case")
+    parser.add_argument("--only", nargs="+", metavar="ENGINE", help="the engines to run, the first one first")
+    parser.add_argument("--python", nargs="+", default=[], metavar="ENVIRONMENT=PYTHON")
+    parser.add_argument("--set", nargs="+", default=[], metavar="OPTION=VALUE", help="of the case")
+    parser.add_argument("--grow", metavar="OPTION=VALUE,VALUE,...", help="measure once for each")
     parser.add_argument("--output", type=Path, default=Path("build/bench"), help="folder for the results")
     arguments = parser.parse_args()
     sys.path.insert(0, str(HERE))
     case = importlib.import_module(arguments.case)
-    given = dict(pair.split("=", 1) for pair in arguments.set)
-    if unknown := sorted(set(given) - set(case.OPTIONS)):
-        parser.error(f"--set {unknown[0]}: {arguments.case} has the options {sorted(case.OPTIONS)}")
-    options = {**case.OPTIONS, **{name: int(value) for name, value in given.items()}}
-    with tempfile.TemporaryDirectory() as folder:
-        case.prepare(Path(folder), options)
-        pythons = dict(pair.split("=", 1) for pair in arguments.python)
-        results = measure(arguments.case, pythons, arguments.rounds, folder)
-    table = as_markdown(arguments.case, case.UNIT, results)
+    settings = {name: values[0] for name, values in parse(case, arguments.set, parser.error).items()}
+    grown = parse(case, [arguments.grow] if arguments.grow else [], parser.error)
+    name, values = next(iter(grown.items()), (None, [None]))
+    names = arguments.only or list(case.ENGINES)
     arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / f"{arguments.case}.md").write_text(table + "\n")
-    where = {"processor": processor(), "rounds": arguments.rounds, "options": options}
-    (arguments.output / f"{arguments.case}.json").write_text(
-        json.dumps({**where, "engines": results}, indent=1)
-    )
-    print(table)
+    given = dict(pair.split("=", 1) for pair in arguments.python)
+    pythons = {}
+    for environment in dict.fromkeys(case.ENGINES[engine][0] for engine in names):
+        try:
+            pythons[environment] = interpreter(environment, given, arguments.output)
+        except OSError as error:
+            print(f"Without {environment}: {error}", file=sys.stderr)
+    names = [engine for engine in names if case.ENGINES[engine][0] in pythons]
+    tables, runs = [], []
+    for value in values:
+        options = {**case.OPTIONS, **settings, **({name: value} if name else {})}
+        with tempfile.TemporaryDirectory() as folder:
+            case.prepare(Path(folder), options)
+            results = measure(arguments.case, names, pythons, arguments.rounds, folder)
+        title = arguments.case + (f", {name}={value}" if name else "")
+        tables.append(as_markdown(title, case.UNIT, results))
+        runs.append({"options": options, "engines": results})
+        print(tables[-1] + "\n", flush=True)
+    where = {"processor": processor(), "rounds": arguments.rounds, "runs": runs}
+    text = "\n\n".join([where["processor"], *tables])
+    (arguments.output / f"{arguments.case}.md").write_text(text + "\n")
+    (arguments.output / f"{arguments.case}.json").write_text(json.dumps(where, indent=1))
 
 
 if __name__ == "__main__":

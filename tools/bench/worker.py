@@ -10,13 +10,31 @@ import sys
 import time
 from pathlib import Path
 
-PACKAGES = ("tensorflow", "keras", "torch", "openvino", "onnxruntime", "transformers", "numpy")
+PACKAGES = (
+    "tensorflow",
+    "keras",
+    "torch",
+    "transformers",
+    "sentence-transformers",
+    "openvino",
+    "onnxruntime",
+    "tokenizers",
+    "faiss-cpu",
+    "numpy",
+)
 
 
 def versions() -> dict[str, str]:
     """Versions of the packages that matter and are loaded."""
-    loaded = [name for name in PACKAGES if name in sys.modules]
-    return {"python": sys.version.split()[0], **{name: importlib.metadata.version(name) for name in loaded}}
+    modules = {name: name.replace("-cpu", "").replace("-", "_") for name in PACKAGES}
+    loaded = [name for name, module in modules.items() if module in sys.modules]
+    found = {"python": sys.version.split()[0]}
+    for name in loaded:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:  # another build of it, such as tensorflow-cpu
+            found[name] = sys.modules[modules[name]].__version__
+    return found
 
 
 def main(case: str, engine: str, folder: str) -> None:
@@ -24,9 +42,9 @@ def main(case: str, engine: str, folder: str) -> None:
     # Libraries that print must not disturb the answers.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    run = importlib.import_module(case).ENGINES[engine](Path(folder))
-    run()
-    print(json.dumps({"versions": versions()}), file=answers, flush=True)
+    run = importlib.import_module(case).ENGINES[engine][1](Path(folder))
+    check = run().get("check")
+    print(json.dumps({"versions": versions(), "check": check}), file=answers, flush=True)
     for _ in sys.stdin:
         start = time.process_time()
         answer = run()
