@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+ENVIRONMENT = dict(os.environ)  # as it is before dpr_tf is imported, which sets a variable for TensorFlow
 TOLERANCE = 0.1  # between engines' numbers, near 1: bfloat16 stays below, another computation does not
 
 
@@ -46,7 +47,12 @@ class Engine:
         self.log = Path(folder) / f"{name}.log"
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env=ENVIRONMENT,
             )
         self.runs: list[dict[str, Any]] = []
 
