@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -31,10 +32,11 @@ def evaluate_retrieved(
     results = (
         (found.answers, [passage.text for passage in found.passages]) for found in read_retrieved(path)
     )
-    try:
-        return evaluate_retrieval(results, match=match, level=level, seed=seed)
-    except ValueError as error:
-        raise error if str(path) in str(error) else ValueError(f"{path}: {error}") from error
+    with contextlib.closing(results):
+        try:
+            return evaluate_retrieval(results, match=match, level=level, seed=seed)
+        except ValueError as error:
+            raise error if str(path) in str(error) else ValueError(f"{path}: {error}") from error
 
 
 class RankingReport(NamedTuple):

@@ -1,5 +1,7 @@
 """Evaluation of files: retriever outputs and TREC runs."""
 
+import gc
+import io
 import json
 
 import ir_measures
@@ -53,6 +55,9 @@ def test_retriever_output_that_cannot_be_evaluated(tmp_path, content, message):
     with pytest.raises(ValueError, match=message) as caught:
         evaluate_retrieved(tmp_path / "found.json")
     assert str(caught.value).count("found.json") == 1
+    # Closed, although the error and the frames it came through are still there.
+    files = [item for item in gc.get_objects() if isinstance(item, io.BufferedReader)]
+    assert not [file for file in files if not file.closed and file.name == str(tmp_path / "found.json")]
 
 
 @pytest.fixture

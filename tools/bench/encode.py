@@ -69,5 +69,7 @@ def prepare(folder: Path, options: dict[str, Any]) -> None:
     chosen = np.random.default_rng(1).permutation(len(passages))[: options["passages"]]
     texts = [(passages[row].title, passages[row].text) for row in chosen]
     (folder / "texts.json").write_text(json.dumps([f"{title} {text}" for title, text in texts]))
-    rows = tokenizer([title for title, _ in texts], [text for _, text in texts], truncation=True, max_length=256)
+    rows = tokenizer(
+        [title for title, _ in texts], [text for _, text in texts], truncation=True, max_length=256
+    )
     engines.write_rows(folder, rows["input_ids"])

@@ -136,7 +136,8 @@ def read_rows(folder: Path) -> list[np.ndarray]:
 
 def write_rows(folder: Path, rows: list[list[int]]) -> None:
     """Writes int32 ids of texts, each as long as it is."""
-    np.savez(folder / "rows.npz", ids=np.concatenate(rows).astype(np.int32), ends=np.cumsum([len(r) for r in rows]))
+    ends = np.cumsum([len(row) for row in rows])
+    np.savez(folder / "rows.npz", ids=np.concatenate(rows).astype(np.int32), ends=ends)
 
 
 def encode(make: Callable[..., Forward], batching: str = "sorted", **settings: Any) -> Callable:
@@ -206,16 +207,39 @@ def ceiling(folder: Path) -> Callable[[], dict[str, Any]]:
 
 
 def write_model(folder: Path, options: dict[str, Any]) -> None:
-    """A context encoder of BERT-base's sizes with random weights for every engine, and the case's options."""
-    import keras
+    """A context encoder with random weights for every engine, and the case's options; see `_write`."""
+    from dpr_tf import TFDPRContextEncoder
 
-    from dpr_tf import DPRConfig, DPRContextEncoderTokenizerFast, TFDPRContextEncoder, sample_folder
-
-    keras.utils.set_random_seed(1)
-    model = TFDPRContextEncoder(DPRConfig(num_hidden_layers=options["layers"]))
-    model.save_pretrained(folder / "model")
+    model = _write(TFDPRContextEncoder, "context_encoder", folder / "model", options)
     model.save_pretrained(folder / "model_tf", safe_serialization=False)
     model.export(folder / "saved_model")
-    tokenizer = DPRContextEncoderTokenizerFast.from_pretrained(sample_folder() / "context_encoder")
-    tokenizer.save_pretrained(folder / "model")
-    (folder / "options.json").write_text(json.dumps(options))
+
+
+def write_question_encoder(folder: Path, options: dict[str, Any]) -> None:
+    """A question encoder with random weights, and the case's options; see `_write`."""
+    from dpr_tf import TFDPRQuestionEncoder
+
+    _write(TFDPRQuestionEncoder, "question_encoder", folder / "question_model", options)
+
+
+def write_reader(folder: Path, options: dict[str, Any]) -> None:
+    """A reader with random weights, and the case's options; see `_write`."""
+    from dpr_tf import TFDPRReader
+
+    _write(TFDPRReader, "reader", folder / "reader", options)
+
+
+def _write(cls: Any, role: str, folder: Path, options: dict[str, Any]) -> Any:
+    """Makes a model of BERT-base's sizes, or the options', with a tokenizer of the sample in its folder."""
+    import keras
+
+    from dpr_tf import DPRConfig, sample_folder
+    from dpr_tf.checkpoints import load_checkpoint
+
+    keras.utils.set_random_seed(1)
+    sizes = {name: options[name] for name in ("hidden_size", "vocab_size") if name in options}
+    model = cls(DPRConfig(num_hidden_layers=options["layers"], **sizes))
+    model.save_pretrained(folder)
+    load_checkpoint(role, str(sample_folder()), role)[1].save_pretrained(folder)
+    (folder.parent / "options.json").write_text(json.dumps(options))
+    return model

@@ -140,7 +140,7 @@ def measure(case: str, names: list[str], pythons: dict[str, str], rounds: int, f
             results[name] = {"error": lines[-1] if lines else "it ended without a word"}
             continue
         checked = checked or ready["check"]
-        if ready["check"] and max(abs(a - b) for a, b in zip(checked, ready["check"], strict=True)) > TOLERANCE:
+        if ready["check"] and not agree(checked, ready["check"]):
             results[name] = {"error": "it computes other numbers"}
             engine.close()
             continue
@@ -155,13 +155,21 @@ def measure(case: str, names: list[str], pythons: dict[str, str], rounds: int, f
     return results
 
 
+def agree(ours: list[float], theirs: list[float]) -> bool:
+    """Whether two engines computed the same."""
+    return len(ours) == len(theirs) and all(
+        abs(a - b) <= TOLERANCE for a, b in zip(ours, theirs, strict=True)
+    )
+
+
 def processor() -> str:
     """The name of the processor, and which of the instructions that matter here it has."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     facts = dict(line.replace("\t", "").split(":", 1) for line in lines if ":" in line)
     wanted = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_bf16", "amx_int8")
     flags = [flag for flag in facts.get("flags", "").split() if flag in wanted]
-    return f"{facts.get('model name', platform.processor()).strip()} ({os.cpu_count()} CPUs, {', '.join(flags)})"
+    name = facts.get("model name", platform.processor()).strip()
+    return f"{name}, {os.cpu_count()} CPUs, {', '.join(flags)}"
 
 
 def as_markdown(title: str, unit: str, results: dict[str, Any]) -> str:
