@@ -145,6 +145,7 @@ class SelfAttention(keras.layers.Layer):
         self.config = config
         self.heads = config.num_attention_heads
         self.head_size = config.hidden_size // self.heads
+        self.scale = 1.0 / math.sqrt(self.head_size)
         self.query = dense(config, config.hidden_size, "query", self.dtype_policy)
         self.key = dense(config, config.hidden_size, "key", self.dtype_policy)
         self.value = dense(config, config.hidden_size, "value", self.dtype_policy)
@@ -173,12 +174,13 @@ class SelfAttention(keras.layers.Layer):
         return ops.transpose(states, (0, 2, 1, 3))  # [B * L, hidden] -> [B, heads, L, head]
 
     def _relative_scores(self, query, key):
+        """What distances add to the scores; the query is scaled already."""
         queries, keys = (ops.arange(ops.shape(states)[2], dtype="int32") for states in (query, key))
         distance = ops.expand_dims(queries, 1) - ops.expand_dims(keys, 0)
         table = self.distance_embedding(distance + self.config.max_position_embeddings - 1)  # [Q, L, head]
         scores = ops.einsum("bhld,lrd->bhlr", query, table)
         if self.config.position_embedding_type == "relative_key_query":
-            scores = scores + ops.einsum("bhrd,lrd->bhlr", key, table)
+            scores = scores + ops.einsum("bhrd,lrd->bhlr", key * self.scale, table)
         return scores
 
     def call(self, states, mask_scores, seeds=None, first_only=False):
@@ -199,12 +201,13 @@ class SelfAttention(keras.layers.Layer):
         mask_scores = mask_scores[:, :, :1] if first_only else mask_scores
         shape, attending_shape = ops.shape(states), ops.shape(attending)
         attending, tokens = as_matrix(attending), as_matrix(states)
-        query = self._split_heads(self.query(attending), attending_shape)
+        # Scaled before the product: behind it, TensorFlow puts scale and mask into it, and oneDNN's product
+        # with both takes up to three times as long.
+        query = self._split_heads(self.query(attending) * self.scale, attending_shape)
         key, value = (self._split_heads(layer(tokens), shape) for layer in (self.key, self.value))
         scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))  # [B, heads, Q, L]
         if self.distance_embedding is not None:
             scores = scores + self._relative_scores(query, key)
-        scores = scores * (1.0 / math.sqrt(self.head_size))
         scores = scores + mask_scores
         # Over a single token the softmax is one, and Keras warns of it.
         probabilities = ops.ones_like(scores) if scores.shape[-1] == 1 else ops.softmax(scores, axis=-1)
@@ -359,9 +362,24 @@ def dense(
     )
 
 
-def layer_norm(config: DPRConfig, dtype: Any) -> keras.layers.LayerNormalization:
-    """A LayerNormalization with the configuration's epsilon (Keras's own default is 1e-3)."""
-    return keras.layers.LayerNormalization(epsilon=config.layer_norm_eps, name="LayerNorm", dtype=dtype)
+class LayerNorm(keras.layers.LayerNormalization):
+    """Keras's, in an order that takes fewer passes over memory: three quarters of the time on the CPU."""
+
+    def call(self, inputs):
+        """Normalises float [..., hidden]; in float32 under half precision, as Keras does."""
+        if keras.config.backend() == "torch":
+            return super().call(inputs)  # a kernel of its own
+        x = ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
+        centred = x - ops.mean(x, axis=-1, keepdims=True)
+        variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
+        normalised = centred * ops.rsqrt(variance + self.epsilon)
+        output = normalised * ops.cast(self.gamma, x.dtype) + ops.cast(self.beta, x.dtype)
+        return ops.cast(output, inputs.dtype)
+
+
+def layer_norm(config: DPRConfig, dtype: Any) -> LayerNorm:
+    """A LayerNorm with the configuration's epsilon (Keras's own default is 1e-3)."""
+    return LayerNorm(epsilon=config.layer_norm_eps, name="LayerNorm", dtype=dtype)
 
 
 def as_matrix(states: Any) -> Any:

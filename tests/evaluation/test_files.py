@@ -56,7 +56,7 @@ def test_retriever_output_that_cannot_be_evaluated(tmp_path, content, message):
         evaluate_retrieved(tmp_path / "found.json")
     assert str(caught.value).count("found.json") == 1
     # Closed, although the error and the frames it came through are still there.
-    files = [item for item in gc.get_objects() if isinstance(item, io.BufferedReader)]
+    files = [item for item in gc.get_objects() if type(item) is io.BufferedReader]
     assert not [file for file in files if not file.closed and file.name == str(tmp_path / "found.json")]
 
 

@@ -46,7 +46,7 @@ def ours(folder: Path) -> Callable[[], dict[str, Any]]:
         *load_checkpoint("question_encoder", str(folder / "question_model")), index, passages
     )
     system = QuestionAnswering(retriever, Reader(*load_checkpoint("reader", str(folder / "reader"))))
-    k = json.loads((folder / "options.json").read_text())["k"]
+    k = engines.read_options(folder)["k"]
     return timed(lambda question: system.answer(question, k=k), folder)
 
 
@@ -70,7 +70,7 @@ def transformers5(folder: Path) -> Callable[[], dict[str, Any]]:
     encoder_tokenizer = DPRQuestionEncoderTokenizerFast.from_pretrained(folder / "question_model")
     reader = DPRReader.from_pretrained(folder / "reader").eval()
     reader_tokenizer = DPRReaderTokenizerFast.from_pretrained(folder / "reader")
-    k = json.loads((folder / "options.json").read_text())["k"]
+    k = engines.read_options(folder)["k"]
 
     def answer(question: str) -> Any:
         with torch.inference_mode():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Callable
@@ -24,7 +23,7 @@ def embedding(folder: Path) -> Callable[[], dict[str, Any]]:
     from dpr_tf.retrieval import store
 
     loaded = load_checkpoint("context_encoder", str(folder / "model"))
-    options = json.loads((folder / "options.json").read_text())
+    options = engines.read_options(folder)
 
     def run() -> dict[str, Any]:
         shutil.rmtree(folder / "vectors", ignore_errors=True)

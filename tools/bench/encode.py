@@ -29,7 +29,7 @@ def sentence_transformers(folder: Path) -> Callable[[], dict[str, Any]]:
     pooling = models.Pooling(bert.config.hidden_size, pooling_mode="cls")
     model = SentenceTransformer(modules=[transformer, pooling], device="cpu")
     texts = json.loads((folder / "texts.json").read_text())
-    size = json.loads((folder / "options.json").read_text())["batch_size"]
+    size = engines.read_options(folder)["batch_size"]
 
     def run() -> dict[str, Any]:
         start = time.perf_counter()
@@ -61,15 +61,20 @@ ENGINES = {
 
 def prepare(folder: Path, options: dict[str, Any]) -> None:
     """Writes the model, and the passages as texts and ids."""
+    engines.write_model(folder, options)
+    write_passages(folder, options)
+
+
+def write_passages(folder: Path, options: dict[str, Any]) -> None:
+    """Writes passages as texts and ids, in no order; fewer than are asked for come over and over."""
     from dpr_tf import DPRContextEncoderTokenizerFast, read_passages, sample_folder
 
-    engines.write_model(folder, options)
     tokenizer = DPRContextEncoderTokenizerFast.from_pretrained(folder / "model")
     passages = list(read_passages(options["file"] or sample_folder() / "passages.tsv"))
-    chosen = np.random.default_rng(1).permutation(len(passages))[: options["passages"]]
-    texts = [(passages[row].title, passages[row].text) for row in chosen]
-    (folder / "texts.json").write_text(json.dumps([f"{title} {text}" for title, text in texts]))
-    rows = tokenizer(
-        [title for title, _ in texts], [text for _, text in texts], truncation=True, max_length=256
+    order = np.random.default_rng(1).permutation(len(passages))
+    chosen = [passages[row] for row in np.resize(order, options["passages"])]
+    titles, texts = [passage.title for passage in chosen], [passage.text for passage in chosen]
+    (folder / "texts.json").write_text(
+        json.dumps([" ".join(pair) for pair in zip(titles, texts, strict=True)])
     )
-    engines.write_rows(folder, rows["input_ids"])
+    engines.write_rows(folder, tokenizer(titles, texts, truncation=True, max_length=256)["input_ids"])

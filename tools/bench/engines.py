@@ -128,6 +128,11 @@ def _example() -> tuple[Any, Any]:
     return torch.ones_like(mask), mask
 
 
+def read_options(folder: Path) -> dict[str, Any]:
+    """The case's options, as `write` wrote them."""
+    return json.loads((folder / "options.json").read_text())
+
+
 def read_rows(folder: Path) -> list[np.ndarray]:
     """The texts' ids, as `write_rows` wrote them."""
     with np.load(folder / "rows.npz") as rows:
@@ -146,19 +151,21 @@ def encode(make: Callable[..., Forward], batching: str = "sorted", **settings: A
     Args:
         make: an engine of this module.
         batching: "sorted", texts of similar length together, padded to the longest; "in order", padded to the
-            longest; "256", in order, padded to 256 tokens, as the original DPR does.
+            longest; "256", in order, padded to 256 tokens, as the original DPR does; "few shapes", sorted,
+            padded to a multiple of 64, for engines that compile each shape.
         **settings: of `make`.
     """
 
     def prepare(folder: Path) -> Callable[[], dict[str, Any]]:
         forward = make(folder, **settings)
         rows = read_rows(folder)
-        size = json.loads((folder / "options.json").read_text())["batch_size"]
+        size = read_options(folder)["batch_size"]
         order = np.arange(len(rows))
-        if batching == "sorted":
+        if batching in ("sorted", "few shapes"):
             order = np.argsort([-len(row) for row in rows], kind="stable")
         chosen = np.split(order, range(size, len(rows), size))
-        batches = [pad([rows[row] for row in some], 256 if batching == "256" else 0) for some in chosen]
+        multiple = {"256": 256, "few shapes": 64}.get(batching, 1)
+        batches = [pad([rows[row] for row in some], multiple) for some in chosen]
         places = np.argsort(order)[:CHECKED]
 
         def run() -> dict[str, Any]:
@@ -175,9 +182,10 @@ def encode(make: Callable[..., Forward], batching: str = "sorted", **settings: A
     return prepare
 
 
-def pad(rows: list[np.ndarray], length: int = 0) -> np.ndarray:
-    """int32 [rows, tokens], filled up with 0 to the longest row, or to `length`."""
-    padded = np.zeros((len(rows), max(length, *(len(row) for row in rows))), np.int32)
+def pad(rows: list[np.ndarray], multiple: int = 1) -> np.ndarray:
+    """int32 [rows, tokens], filled up with 0 to the longest row, rounded up to a multiple."""
+    longest = max(len(row) for row in rows)
+    padded = np.zeros((len(rows), -(-longest // multiple) * multiple), np.int32)
     for line, row in zip(padded, rows, strict=True):
         line[: len(row)] = row
     return padded
@@ -188,48 +196,55 @@ def ceiling(folder: Path) -> Callable[[], dict[str, Any]]:
     import tensorflow as tf
 
     config = json.loads((folder / "model" / "config.json").read_text())
-    rows = read_rows(folder)
     hidden, inner = config["hidden_size"], config["intermediate_size"]
-    tokens = sum(len(row) for row in rows)
-    per_token = config["num_hidden_layers"] * 2 * (4 * hidden * hidden + 2 * hidden * inner)
-    together = min(tokens, 4096)
+    rows, operations = work(folder)
+    together = 4096
     left, right = tf.random.normal((together, hidden)), tf.random.normal((hidden, inner))
     product = tf.function(lambda a, b: tf.matmul(a, b)[:1, :1])
-    times = max(1, round(tokens * per_token / (2 * together * hidden * inner)))
+    times = max(1, round(operations / (2 * together * hidden * inner)))
 
     def run() -> dict[str, Any]:
         start = time.perf_counter()
         for _ in range(times):
             product(left, right).numpy()
-        return {"items": len(rows), "seconds": [time.perf_counter() - start]}
+        return {"items": rows, "seconds": [time.perf_counter() - start]}
 
     return run
 
 
+def work(folder: Path) -> tuple[int, int]:
+    """How many texts there are, and the operations of all products of their tokens with weights."""
+    config = json.loads((folder / "model" / "config.json").read_text())
+    rows = read_rows(folder)
+    hidden, inner = config["hidden_size"], config["intermediate_size"]
+    per_token = config["num_hidden_layers"] * 2 * (4 * hidden * hidden + 2 * hidden * inner)
+    return len(rows), per_token * sum(len(row) for row in rows)
+
+
 def write_model(folder: Path, options: dict[str, Any]) -> None:
-    """A context encoder with random weights for every engine, and the case's options; see `_write`."""
+    """A context encoder with random weights for every engine, and the case's options; see `write`."""
     from dpr_tf import TFDPRContextEncoder
 
-    model = _write(TFDPRContextEncoder, "context_encoder", folder / "model", options)
+    model = write(TFDPRContextEncoder, "context_encoder", folder / "model", options)
     model.save_pretrained(folder / "model_tf", safe_serialization=False)
     model.export(folder / "saved_model")
 
 
 def write_question_encoder(folder: Path, options: dict[str, Any]) -> None:
-    """A question encoder with random weights, and the case's options; see `_write`."""
+    """A question encoder with random weights, and the case's options; see `write`."""
     from dpr_tf import TFDPRQuestionEncoder
 
-    _write(TFDPRQuestionEncoder, "question_encoder", folder / "question_model", options)
+    write(TFDPRQuestionEncoder, "question_encoder", folder / "question_model", options)
 
 
 def write_reader(folder: Path, options: dict[str, Any]) -> None:
-    """A reader with random weights, and the case's options; see `_write`."""
+    """A reader with random weights, and the case's options; see `write`."""
     from dpr_tf import TFDPRReader
 
-    _write(TFDPRReader, "reader", folder / "reader", options)
+    write(TFDPRReader, "reader", folder / "reader", options)
 
 
-def _write(cls: Any, role: str, folder: Path, options: dict[str, Any]) -> Any:
+def write(cls: Any, role: str, folder: Path, options: dict[str, Any]) -> Any:
     """Makes a model of BERT-base's sizes, or the options', with a tokenizer of the sample in its folder."""
     import keras
 

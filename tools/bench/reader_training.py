@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,7 +62,7 @@ def torch(folder: Path, autocast: bool = False) -> Callable[[], dict[str, Any]]:
 
 def _ids(folder: Path) -> np.ndarray:
     """int32 [questions, passages, tokens]."""
-    options = json.loads((folder / "options.json").read_text())
+    options = engines.read_options(folder)
     shape = (options["questions"], options["passages"], options["tokens"])
     return np.random.default_rng(1).integers(1000, 30000, shape).astype(np.int32)
 

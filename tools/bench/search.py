@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import engines
 import numpy as np
 
 UNIT = "questions"
@@ -19,7 +20,7 @@ def searching(make: Callable[[int], tuple[Callable, Callable]]) -> Callable:
     """An engine of this case: `make` gives what adds vectors, and what finds scores for questions."""
 
     def prepare(folder: Path) -> Callable[[], dict[str, Any]]:
-        options = json.loads((folder / "options.json").read_text())
+        options = engines.read_options(folder)
         dim, k = options["dim"], options["k"]
         add, search = make(dim)
         random = np.random.default_rng(1)

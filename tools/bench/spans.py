@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 UNIT = "passages"
-OPTIONS = {"passages": 100, "tokens": 350}
+OPTIONS = {"passages": 20, "tokens": 350}
 
 
 def timed(tokenizer: Any, folder: Path, convert: Callable[[np.ndarray], Any]) -> Callable[[], dict[str, Any]]:

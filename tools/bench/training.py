@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -69,7 +68,7 @@ def torch(folder: Path, autocast: bool = False) -> Callable[[], dict[str, Any]]:
 
 
 def _texts(folder: Path) -> tuple[dict[str, np.ndarray], int]:
-    options = json.loads((folder / "options.json").read_text())
+    options = engines.read_options(folder)
     random = np.random.default_rng(1)
     count = options["questions"]
     lengths = {"questions": options["question_tokens"], "passages": options["passage_tokens"]}
