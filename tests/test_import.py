@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
+import platform
 import re
 import subprocess
 import sys
@@ -31,6 +33,17 @@ FRAMEWORKS = "{'tensorflow', 'keras', 'torch', 'jax', 'transformers'}"
 def run(program: str) -> subprocess.CompletedProcess:
     command = [sys.executable, "-c", program]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="oneDNN is left as it is elsewhere")
+@pytest.mark.parametrize("told", [None, "0"])
+def test_onednn_is_on_unless_told_otherwise(told):
+    environment = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
+    if told is not None:
+        environment["TF_ENABLE_ONEDNN_OPTS"] = told
+    program = "import os, dpr_tf; print(os.environ['TF_ENABLE_ONEDNN_OPTS'])"
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True)
+    assert done.stdout.decode().strip() == (told or "1")
 
 
 @pytest.mark.parametrize(

@@ -384,12 +384,3 @@ def test_help_of_every_command_is_fast(capsys):
     assert shown.startswith(f"dpr-tf {dpr_tf.__version__}\nusage: dpr-tf [-h]")
     for command in COMMANDS:
         assert f"usage: dpr-tf {command} " in shown
-
-
-def test_onednn_is_on_unless_told_otherwise(capsys, monkeypatch):
-    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
-    assert run(capsys, "split", "articles", "passages.tsv", "--print-config")[0] == 0
-    assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == "0"
-    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
-    run(capsys, "split", "articles", "passages.tsv", "--print-config")
-    assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == "1"
