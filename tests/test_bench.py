@@ -1,0 +1,69 @@
+"""The benchmark under tools/: a case runs, and what it finds is written down."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+BENCH = Path(__file__).parents[1] / "tools" / "bench" / "run.py"
+
+
+def bench(output, *arguments, run=BENCH):
+    command = [sys.executable, str(run), *arguments, "--rounds", "2", "--output", str(output)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_a_case_is_measured_in_two_sizes(tmp_path):
+    done = bench(tmp_path, "tokenization", "--only", "dpr_tf", "tokenizers", "--grow", "passages=20,40")
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "tokenization.json").read_text())
+    assert [run["options"]["passages"] for run in found["runs"]] == [20, 40]
+    for run in found["runs"]:
+        assert set(run["engines"]) == {"dpr_tf", "tokenizers"}
+        for engine in run["engines"].values():
+            assert 0 < engine["lowest"] <= engine["rate"] <= engine["highest"]
+            assert "tokenizers" in engine["versions"]
+    table = (tmp_path / "tokenization.md").read_text()
+    assert "tokenization, passages=20" in table
+    assert "| tokenizers |" in table
+
+
+CASE = """
+UNIT, OPTIONS = "things", {}
+
+
+def engine(number):
+    return lambda folder: lambda: {"items": 3, "seconds": [0.5, 1.5], "check": [number]}
+
+
+ENGINES = {
+    "first": ("ours", engine(1.0)),
+    "alike": ("ours", engine(1.05)),
+    "other": ("ours", engine(3.0)),
+    "broken": ("ours", lambda folder: 1 / 0),
+}
+
+
+def prepare(folder, options):
+    pass
+"""
+
+
+def test_engines_that_compute_something_else_or_nothing_are_left_out(tmp_path):
+    shutil.copytree(BENCH.parent, tmp_path / "bench", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "bench" / "things.py").write_text(CASE)
+    done = bench(tmp_path, "things", run=tmp_path / "bench" / "run.py")
+    assert done.returncode == 0, done.stderr
+    (measured,) = json.loads((tmp_path / "things.json").read_text())["runs"]
+    found = measured["engines"]
+    assert found["first"]["rate"] == found["alike"]["rate"] == 1.5
+    assert found["first"]["p50_ms"] == 1000.0
+    assert found["other"] == {"error": "it computes other numbers"}
+    assert found["broken"] == {"error": "ZeroDivisionError: division by zero"}
+
+
+def test_unknown_options_are_refused(tmp_path):
+    done = bench(tmp_path, "spans", "--set", "pasages=3")
+    assert done.returncode == 2
+    assert "pasages: this case has the options ['passages', 'tokens']" in done.stderr
