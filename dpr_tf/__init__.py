@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 import os
 import platform
+import sys
 from typing import Any
 
 __version__ = "0.1.0"
 
 # TensorFlow reads it when it is imported, and by default turns oneDNN on for some processors only; on others
 # it saves a third of the time too. Whoever sets it to 0 keeps it off.
-if platform.machine().lower() in ("x86_64", "amd64"):
+if platform.machine().lower() in ("x86_64", "amd64") and "tensorflow" not in sys.modules:
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 _EXPORTS = {

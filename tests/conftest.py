@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 
+import dpr_tf  # noqa: F401  before any test imports TensorFlow, so that all processes compute the same bits
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is first imported
 
 THIS_MACHINE = ("127.0.0.1", "::1", "localhost")

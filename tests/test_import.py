@@ -41,9 +41,11 @@ def test_onednn_is_on_unless_told_otherwise(told):
     environment = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
     if told is not None:
         environment["TF_ENABLE_ONEDNN_OPTS"] = told
-    program = "import os, dpr_tf; print(os.environ['TF_ENABLE_ONEDNN_OPTS'])"
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True)
-    assert done.stdout.decode().strip() == (told or "1")
+    program = "{}; import os, dpr_tf; print(os.environ.get('TF_ENABLE_ONEDNN_OPTS'))"
+    for before, expected in (("import sys", told or "1"), ("import tensorflow", str(told))):
+        command = [sys.executable, "-c", program.format(before)]
+        done = subprocess.run(command, env=environment, capture_output=True, check=True)
+        assert done.stdout.decode().strip() == expected
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,12 @@ def sentence_transformers(folder: Path) -> Callable[[], dict[str, Any]]:
     """Sentence Transformers, from texts: it tokenizes, and sorts them by length itself."""
     import torch
     from sentence_transformers import SentenceTransformer, models
-    from transformers import BertTokenizer
+    from transformers import BertConfig, BertModel, BertTokenizer
 
-    bert = engines.torch_model(folder).model.ctx_encoder.bert_model
+    dpr = engines.torch_model(folder).model.ctx_encoder.bert_model
+    config = {name: value for name, value in dpr.config.to_dict().items() if name in BertConfig().to_dict()}
+    bert = BertModel(BertConfig(**{**config, "model_type": "bert"}), add_pooling_layer=False)
+    bert.load_state_dict(dpr.state_dict())
     bert.save_pretrained(folder / "bert")
     BertTokenizer.from_pretrained(folder / "model").save_pretrained(folder / "bert")
     transformer = models.Transformer(str(folder / "bert"), max_seq_length=256)
