@@ -6,6 +6,8 @@ Every engine reads the same random weights, so that their vectors can be compare
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -189,6 +191,20 @@ def pad(rows: list[np.ndarray], multiple: int = 1) -> np.ndarray:
     for line, row in zip(padded, rows, strict=True):
         line[: len(row)] = row
     return padded
+
+
+def in_new_process(*arguments: str) -> Callable[[Path], Callable[[], dict[str, Any]]]:
+    """An engine that is a new Python each time, run with these arguments and the folder; it prints a run."""
+
+    def make(folder: Path) -> Callable[[], dict[str, Any]]:
+        def run() -> dict[str, Any]:
+            command = [sys.executable, *arguments, str(folder)]
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            return json.loads(done.stdout.splitlines()[-1])
+
+        return run
+
+    return make
 
 
 def ceiling(folder: Path) -> Callable[[], dict[str, Any]]:

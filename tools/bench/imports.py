@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from engines import in_new_process
 
 UNIT = "imports"
 OPTIONS: dict[str, Any] = {}
@@ -14,23 +14,15 @@ CODE = """
 import sys, time
 cpu, start = time.process_time(), time.perf_counter()
 {}
-print(time.perf_counter() - start, time.process_time() - cpu)
+seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+import json
+print(json.dumps({{"items": 1, "seconds": [seconds], "cpu_seconds": cpu}}))
 """
 
 
 def importing(statement: str) -> Callable[[Path], Callable[[], dict[str, Any]]]:
     """An engine that runs an import statement."""
-
-    def make(folder: Path) -> Callable[[], dict[str, Any]]:
-        def run() -> dict[str, Any]:
-            command = [sys.executable, "-c", CODE.format(statement)]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)
-            seconds, cpu = map(float, done.stdout.split())
-            return {"items": 1, "seconds": [seconds], "cpu_seconds": cpu}
-
-        return run
-
-    return make
+    return in_new_process("-c", CODE.format(statement))
 
 
 ENGINES = {

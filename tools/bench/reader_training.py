@@ -8,7 +8,7 @@ from typing import Any
 
 import engines
 import numpy as np
-from training import CLIP, DECAY, EPSILON, RATE, timed
+from training import CLIP, DECAY, EPSILON, RATE, both_precisions, timed
 
 UNIT = "passages"
 OPTIONS = {"layers": 12, "questions": 1, "passages": 24, "tokens": 256}
@@ -67,12 +67,7 @@ def _ids(folder: Path) -> np.ndarray:
     return np.random.default_rng(1).integers(1000, 30000, shape).astype(np.int32)
 
 
-ENGINES = {
-    "dpr_tf": ("ours", ours),
-    "pytorch": ("peers", torch),
-    "dpr_tf mixed_bfloat16": ("ours", lambda folder: ours(folder, "mixed_bfloat16")),
-    "pytorch bfloat16 autocast": ("peers", lambda folder: torch(folder, autocast=True)),
-}
+ENGINES = both_precisions(ours, torch)
 
 
 def prepare(folder: Path, options: dict[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -69,4 +68,3 @@ def prepare(folder: Path, options: dict[str, Any]) -> None:
     start, end = (random.standard_normal(shape, np.float32) for _ in range(2))
     relevance = random.standard_normal(options["passages"], np.float32)
     np.savez(folder / "logits.npz", ids=ids, start=start, end=end, relevance=relevance)
-    (folder / "options.json").write_text(json.dumps(options))

@@ -92,12 +92,17 @@ def timed(step: Callable[[], float], items: int) -> Callable[[], dict[str, Any]]
     return run
 
 
-ENGINES = {
-    "dpr_tf": ("ours", ours),
-    "pytorch": ("peers", torch),
-    "dpr_tf mixed_bfloat16": ("ours", lambda folder: ours(folder, "mixed_bfloat16")),
-    "pytorch bfloat16 autocast": ("peers", lambda folder: torch(folder, autocast=True)),
-}
+def both_precisions(ours: Callable, torch: Callable) -> dict[str, tuple[str, Callable]]:
+    """The engines of a training case: float32, and what each calls mixed bfloat16."""
+    return {
+        "dpr_tf": ("ours", ours),
+        "pytorch": ("peers", torch),
+        "dpr_tf mixed_bfloat16": ("ours", lambda folder: ours(folder, "mixed_bfloat16")),
+        "pytorch bfloat16 autocast": ("peers", lambda folder: torch(folder, autocast=True)),
+    }
+
+
+ENGINES = both_precisions(ours, torch)
 
 
 def prepare(folder: Path, options: dict[str, Any]) -> None:
