@@ -169,6 +169,7 @@ THIRD_PARTY = {
     "tensorflow": [
         "doctor",
         "inference",
+        "models.pretrained",
         "retrieval.indexes.int8",
         "serving.saved_model",
         "training.biencoder",

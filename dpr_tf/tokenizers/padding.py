@@ -93,7 +93,8 @@ def to_lists(value: Any) -> Any:
     if hasattr(value, "numpy"):
         return value.numpy().tolist()
     if isinstance(value, (list, tuple)):
-        return [to_lists(item) for item in value]
+        # A row of ids is what nearly all lists are: no call for each.
+        return list(value) if set(map(type, value)) == {int} else [to_lists(item) for item in value]
     if isinstance(value, Mapping):
         return {name: to_lists(item) for name, item in value.items()}
     return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import mmap
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -85,13 +86,26 @@ def numpy_dtype(name: Any) -> np.dtype:
     return np.dtype(name)
 
 
+def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """A new array without values; a large one gets pages of its own.
+
+    For these, NumPy would ask Linux for huge pages, which it may have to make room for: a third of the time
+    of loading. They start where a framework can take them over instead of copying them.
+    """
+    size = math.prod(shape) * dtype.itemsize
+    if size < 2**20 or not hasattr(mmap, "MAP_PRIVATE"):
+        return np.empty(shape, dtype)
+    pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    return np.frombuffer(pages, dtype).reshape(shape)
+
+
 def read_block(path: Path, offset: int, count: int, dtype: np.dtype) -> np.ndarray:
-    """Reads `count` numbers at byte `offset` of a file into a new array.
+    """Reads `count` numbers at byte `offset` of a file into a new array, made by `empty`.
 
     Raises:
         CheckpointError: if the file ends before, e.g. because it changed since it was opened.
     """
-    block = np.empty(count, dtype)
+    block = empty((count,), dtype)
     with open(path, "rb") as file:
         file.seek(offset)
         got = file.readinto(block.view(np.uint8).data) if block.nbytes else 0

@@ -7,20 +7,27 @@ Knows rows of names and arrays, and neither models nor frameworks: a variable is
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from dpr_tf.weights import names, remedies
-from dpr_tf.weights.arrays import Checkpoint, LazyArray, numpy_dtype
+from dpr_tf.weights.arrays import Checkpoint, LazyArray, empty, numpy_dtype
 from dpr_tf.weights.names import Row
 from dpr_tf.weights.remedies import sizes
 
 __all__ = ["LoadReport", "load_bert", "load_into", "sizes", "to_tf_h5", "to_torch"]
 
-_BLOCK = 2**20  # numbers looked at together when NaN and infinity are searched
+_BLOCK = 2**16  # numbers looked at together when NaN and infinity are searched
+_ROWS = 128  # rows transposed together: what they fill stays in the processor's cache
+_THREADS = 3
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -271,23 +278,47 @@ def _warn_unexpected(plan: _Plan, checkpoint: Checkpoint) -> None:
 
 
 def _assign(pairs: list[tuple[Row, str]], variables: Mapping[str, Any], checkpoint: Checkpoint) -> None:
+    def prepare(pair: tuple[Row, str]) -> tuple[np.ndarray, bool]:
+        row, key = pair
+        transpose = checkpoint.format == "pt" and row.op == names.TRANSPOSE
+        array = _laid_out(checkpoint[key].read(), transpose, numpy_dtype(variables[row.keras].dtype))
+        return array, _all_finite(array)
+
     odd = []
-    for row, key in pairs:
-        variable = variables[row.keras]
-        array = checkpoint[key].read()
-        if checkpoint.format == "pt" and row.op == names.TRANSPOSE:
-            array = array.T
-        with np.errstate(over="ignore"):  # what becomes infinite is named below
-            array = array.astype(numpy_dtype(variable.dtype), copy=False)
-        if not _all_finite(array):
+    for (row, key), (array, finite) in zip(pairs, _ahead(prepare, pairs), strict=True):
+        variables[row.keras].assign(array)
+        if not finite:
             odd.append(key)
-        variable.assign(array)
     if odd:
         warnings.warn(
             f"{checkpoint.path}: NaN or infinite numbers in {', '.join(sorted(odd))}; outputs will have "
             "them too. A training that diverged leaves such weights: use an earlier checkpoint of it",
             stacklevel=5,
         )
+
+
+def _ahead(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
+    """`map` in threads, a few items ahead of whoever takes the results."""
+    waiting: deque[Future[_Result]] = deque()
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > 2 * _THREADS:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _laid_out(array: np.ndarray, transpose: bool, dtype: np.dtype) -> np.ndarray:
+    """The array in its variable's layout and dtype, contiguous."""
+    if not transpose and array.dtype == dtype:
+        return array
+    laid_out = empty(array.shape[::-1] if transpose else array.shape, dtype)
+    target = laid_out.T if transpose else laid_out
+    with np.errstate(over="ignore"):  # what becomes infinite is found afterwards
+        for first in range(0, len(array), _ROWS):
+            target[first : first + _ROWS] = array[first : first + _ROWS]
+    return laid_out
 
 
 def _all_finite(array: np.ndarray) -> bool:

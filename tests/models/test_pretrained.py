@@ -1,5 +1,6 @@
 """`from_pretrained`, `save_pretrained`, `push_to_hub` and `init_from_bert` of the Keras models."""
 
+import gc
 import json
 import logging
 import os
@@ -50,6 +51,26 @@ def test_loading_information(kind):
     model, info = cls.from_pretrained(folder(f"formats/{kind}-safetensors"), output_loading_info=True)
     assert info == {"missing_keys": [], "unexpected_keys": [], "mismatched_keys": []}
     assert model.config.name_or_path == str(folder(f"formats/{kind}-safetensors"))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("safe", [True, False])
+def test_large_weights_are_laid_out_as_small_ones(tmp_path, dtype, safe):
+    # from 1 MB on, TensorFlow takes the memory over in which they were read and turned
+    config = DPRConfig(
+        vocab_size=700, hidden_size=516, num_hidden_layers=1, num_attention_heads=4, intermediate_size=601
+    )
+    saved = TFDPRContextEncoder(config)
+    saved.save_pretrained(tmp_path, safe_serialization=safe)
+    models = [TFDPRContextEncoder.from_pretrained(tmp_path, dtype=dtype) for _ in range(2)]
+    gc.collect()
+    for weight in models[0].weights:
+        weight.assign_add(ops.ones_like(weight))
+    for path, weight in saved.variables_by_path.items():
+        values = ops.convert_to_numpy(weight).astype(dtype)
+        found = [ops.convert_to_numpy(model.variables_by_path[path]) for model in models]
+        np.testing.assert_array_equal(found[1], values)
+        np.testing.assert_array_equal(found[0], values + np.ones_like(values))
 
 
 @pytest.mark.parametrize("from_pt", [False, True])
