@@ -46,23 +46,36 @@ def classes(role: str) -> tuple[Any, Any]:
     }[role]
 
 
-def load_checkpoint(role: str, name: str | os.PathLike[str], subfolder: str = "") -> tuple[Any, Any]:
+def load_checkpoint(
+    role: str, name: str | os.PathLike[str], subfolder: str = "", dtype: str | None = None
+) -> tuple[Any, Any]:
     """Loads a model and its tokenizer.
 
     Args:
         role: one of `ROLES`.
         name: a folder or a Hub id.
         subfolder: folder inside it.
+        dtype: Keras's dtype or precision policy, such as "bfloat16"; default: Keras's own.
 
     Raises:
         OSError: if the checkpoint or its tokenizer cannot be found or read.
         ValueError: if it is of another role, or its tokenizer knows more tokens than the model.
     """
     model_class, tokenizer_class = classes(role)
-    model = model_class.from_pretrained(name, subfolder=subfolder, from_pt=True)
+    model = model_class.from_pretrained(name, subfolder=subfolder, from_pt=True, dtype=dtype)
     tokenizer = tokenizer_class.from_pretrained(name, subfolder=subfolder)
     _check_vocabulary(role, name, tokenizer, model)
     return model, tokenizer
+
+
+def check_precision(precision: str) -> None:
+    """Refuses anything but the two precisions that `embed`, `retrieve` and `answer` compute in.
+
+    Raises:
+        ValueError: for another one.
+    """
+    if precision not in ("float32", "bfloat16"):
+        raise ValueError(f"precision={precision!r}: expected 'float32' or 'bfloat16'")
 
 
 def load_to_train(

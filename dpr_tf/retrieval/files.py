@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from dpr_tf.checkpoints import load_checkpoint
+from dpr_tf.checkpoints import check_precision, load_checkpoint
 from dpr_tf.data.passages import Passage, PassageFile
 from dpr_tf.data.questions import Question, read_questions
 from dpr_tf.data.retrieved import Retrieved, RetrievedPassage, write_retrieved
@@ -68,6 +68,7 @@ def retrieve(
     depth: int = 100,
     match: Literal["string", "regex"] = "string",
     batch_size: int = 256,
+    precision: Literal["float32", "bfloat16"] = "float32",
     progress: bool = True,
 ) -> RetrievedCounts:
     """Finds the best passages for every question of a file.
@@ -92,6 +93,7 @@ def retrieve(
         depth: hybrid: passages to take from each of the two.
         match: whether answers are strings or regular expressions.
         batch_size: questions that are searched together; more need fewer passes over a large index.
+        precision: what the question encoder computes in, as for `embed`.
         progress: whether to show a progress bar on stderr.
 
     Raises:
@@ -99,6 +101,7 @@ def retrieve(
         ValueError: if a file is damaged, an index is not of these passages, or options do not fit each other.
         ImportError: for BM25 without bm25s.
     """
+    check_precision(precision)
     by_words = bm25 or bm25_index is not None
     _check(index, question_encoder, by_words, weight, tune)
     if k < 1 or depth < 1 or batch_size < 1:
@@ -107,7 +110,7 @@ def retrieve(
         raise ValueError(f"{questions}: there are no questions")
     collection = PassageFile(passages)
     sparse = BM25Retriever(_bm25_index(bm25_index, collection), collection) if by_words else None
-    dense = None if index is None else _dense(index, str(question_encoder), passages, collection)
+    dense = None if index is None else _dense(index, str(question_encoder), precision, passages, collection)
     retriever: RetrievesPassages | None = sparse or dense
     if sparse is not None and dense is not None:
         if tune is not None:
@@ -143,10 +146,13 @@ def _bm25_index(path: str | None, collection: PassageFile) -> BM25Index:
     return index
 
 
-def _dense(folder: str, question_encoder: str, passages: str, collection: PassageFile) -> Retriever:
+def _dense(
+    folder: str, question_encoder: str, precision: str, passages: str, collection: PassageFile
+) -> Retriever:
     index = load_index(folder, memory_map=True)
     in_order = _in_order(folder, index, passages, collection)
-    return Retriever(*load_checkpoint("question_encoder", question_encoder), index, in_order)
+    encoder = load_checkpoint("question_encoder", question_encoder, dtype=precision)
+    return Retriever(*encoder, index, in_order)
 
 
 def _in_order(folder: str, index: Index, passages: str, collection: PassageFile) -> Sequence[Passage]:

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from tqdm import tqdm
 
-from dpr_tf.checkpoints import load_checkpoint
+from dpr_tf.checkpoints import check_precision, load_checkpoint
 from dpr_tf.data.passages import Passage, read_passages
 from dpr_tf.retrieval.cutting import PassageShard, Planned, cut, plan
 from dpr_tf.retrieval.embed import TOKEN_TYPES, Embedder, Text, passage_text
@@ -51,6 +51,7 @@ def embed(
     batch_size: int = 32,
     max_length: int = 256,
     token_types: Literal["zeros", "tokenizer"] = "zeros",
+    precision: Literal["float32", "bfloat16"] = "float32",
     dtype: Literal["float32", "float16"] = "float32",
     shard_size: int = 16_384,
     worker: int = 0,
@@ -71,6 +72,8 @@ def embed(
         max_length: tokens per passage; longer ones are cut.
         token_types: "zeros", as DPR was trained; or "tokenizer", 0 for the title and 1 for the text, as
             Hugging Face's tokenizers give them. Take what the checkpoint was trained with.
+        precision: what the model computes in. bfloat16 is faster where the processor has instructions for it
+            (AVX-512 BF16, AMX, a GPU).
         dtype: of the vectors on disk.
         shard_size: passages per shard, on average about; what a kill or an edit costs at most is twice that.
         worker: the number of this process among `workers`, from 0.
@@ -86,9 +89,10 @@ def embed(
         ValueError: if the collection is empty, malformed or changed meanwhile, an id is given twice, the
             folder holds vectors made with other settings, or an argument is out of its range.
     """
+    check_precision(precision)
     _check(batch_size, max_length, token_types, dtype, shard_size, worker, workers)
     shards = _planned(passages, shard_size, progress)
-    model, tokenizer = load_checkpoint("context_encoder", checkpoint)
+    model, tokenizer = load_checkpoint("context_encoder", checkpoint, dtype=precision)
     embedder = Embedder(model, tokenizer, max_length, token_types)
     settings = {
         "model": model_fingerprint(model),

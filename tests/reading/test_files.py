@@ -90,6 +90,19 @@ def test_without_answers_nothing_is_measured(folder, tmp_path):
     assert counts.scores == {}
 
 
+def test_the_reader_computes_in_bfloat16_if_asked(folder, retrieved, wanted):
+    answer(retrieved, "answers.json", reader=str(folder / "reader"), precision="bfloat16", progress=False)
+    found = [one["predictions"][0] for one in json.loads(Path("answers.json").read_text())[:2]]
+    exact, half = [one[0].relevance_score for one in wanted[:2]], [one["relevance_score"] for one in found]
+    assert half == pytest.approx(exact, abs=0.1)
+    assert half != pytest.approx(exact, abs=1e-5)
+
+
+def test_refuses_another_precision(folder, retrieved):
+    with pytest.raises(ValueError, match="precision='half': expected 'float32' or 'bfloat16'"):
+        answer(retrieved, "answers.json", reader=str(folder / "reader"), precision="half")
+
+
 @pytest.mark.parametrize("options", [{"k": 0}, {"answers": 0}, {"measure": [5, 0]}, {"batch_size": 0}])
 def test_refuses_numbers_below_one(folder, retrieved, options):
     with pytest.raises(ValueError, match="must be at least 1"):

@@ -85,6 +85,14 @@ def test_dense_finds_what_the_retriever_finds_whatever_the_order_of_the_index(fi
     assert all(passage.passage in PASSAGES for passage in first.passages)
 
 
+def test_the_question_encoder_computes_in_bfloat16_if_asked(files, dense):
+    retrieve("questions.jsonl", "found.json", **files, k=4, precision="bfloat16")
+    exact = [scored.score for ranking in dense([one.text for one in QUESTIONS], 4) for scored in ranking]
+    half = [passage.score for one in read_retrieved("found.json") for passage in one.passages]
+    assert half == pytest.approx(exact, rel=0.05)
+    assert half != pytest.approx(exact, rel=1e-5)
+
+
 def test_by_words_needs_no_index(files):
     pytest.importorskip("bm25s")
     counts = retrieve("questions.jsonl", "found.json", passages="passages.tsv", bm25=True, progress=False)
@@ -151,6 +159,7 @@ def test_refuses_an_index_of_other_passages(files, passages, message):
         ({"bm25": True, "weight": 1.0, "tune": "questions.jsonl"}, "there is nothing to tune"),
         ({"bm25": True, "tune": "bare.jsonl"}, "bare.jsonl: expected questions with answers"),
         ({"k": 0}, "must be at least 1, got 0, 100 and 256"),
+        ({"precision": "half"}, "precision='half': expected 'float32' or 'bfloat16'"),
     ],
 )
 def test_refuses_options_that_do_not_fit(files, options, message):

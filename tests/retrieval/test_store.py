@@ -59,7 +59,7 @@ def embedder():
 @pytest.fixture
 def run(tmp_path, monkeypatch, checkpoint, loaded, embedder):
     """Embeds into the folder "vectors", with small shards and batches."""
-    monkeypatch.setattr(store_module, "load_checkpoint", lambda *place: loaded)
+    monkeypatch.setattr(store_module, "load_checkpoint", lambda *place, **_: loaded)
     monkeypatch.setattr(store_module, "Embedder", embedder)
 
     def run(passages=PASSAGES, folder="vectors", **options):
@@ -244,6 +244,7 @@ def test_refuses_a_folder_with_other_files(tmp_path, run):
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
         ({"shard_size": 0}, "shard_size must be at least 1, got 0"),
         ({"token_types": "ones"}, "token_types='ones': expected one of 'zeros', 'tokenizer'"),
+        ({"precision": "int8"}, "precision='int8': expected 'float32' or 'bfloat16'"),
         ({"dtype": "int8"}, "dtype='int8': expected one of 'float32', 'float16'"),
         ({"worker": 2, "workers": 2}, "worker=2: of 2 workers the numbers are 0 to 1"),
         ({"passages": []}, "there are no passages to embed"),
@@ -251,13 +252,26 @@ def test_refuses_a_folder_with_other_files(tmp_path, run):
     ],
 )
 def test_refuses_mistakes_before_the_model_is_loaded(run, monkeypatch, options, message):
-    monkeypatch.setattr(store_module, "load_checkpoint", lambda *place: pytest.fail("loaded"))
+    monkeypatch.setattr(store_module, "load_checkpoint", lambda *place, **_: pytest.fail("loaded"))
     with pytest.raises(ValueError, match=message):
         run(**options)
 
 
+def test_in_bfloat16_vectors_are_near_and_another_store(tmp_path, checkpoint):
+    file = tmp_path / "passages.tsv"
+    write_passages(file, PASSAGES)
+    run = functools.partial(embed, file, str(checkpoint), shard_size=20, progress=False)
+    run(tmp_path / "exact")
+    with pytest.raises(ValueError, match="model"):
+        run(tmp_path / "exact", precision="bfloat16")
+    run(tmp_path / "half", precision="bfloat16")
+    exact, half = (all_vectors(VectorStore.open(tmp_path / name))[1] for name in ("exact", "half"))
+    assert half.dtype == np.float32
+    assert 1e-4 < np.abs(half - exact).max() < 0.05 * np.abs(exact).max()
+
+
 def test_refuses_a_collection_that_changes_meanwhile(tmp_path, run, monkeypatch, loaded):
-    def load_and_change(*place):
+    def load_and_change(*place, **_):
         write_passages(tmp_path / "passages.tsv", PASSAGES[1:])
         return loaded
 
