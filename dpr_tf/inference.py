@@ -17,7 +17,8 @@ def compile_forward(model: keras.Model, inputs: Sequence[str], outputs: Sequence
     """Makes a compiled forward pass, without dropout.
 
     On TensorFlow it is traced once for all batch sizes and lengths; `predict_on_batch` would trace three
-    times until it has found that both vary. On other backends it is `predict_on_batch`.
+    times until it has found that both vary. On PyTorch it is `predict_on_batch`. So it is on JAX, which
+    compiles for each shape anew: there batches are padded, so that few shapes occur.
 
     Args:
         model: one of the three models.
@@ -29,13 +30,31 @@ def compile_forward(model: keras.Model, inputs: Sequence[str], outputs: Sequence
     """
     import keras  # here, so that what only names a retriever or a reader does not wait for TensorFlow
 
-    run = _traced(model, inputs) if keras.config.backend() == "tensorflow" else model.predict_on_batch
+    backend = keras.config.backend()
+    run = _traced(model, inputs) if backend == "tensorflow" else model.predict_on_batch
+    if backend == "jax":
+        run = _in_few_shapes(run, outputs, model.config.max_position_embeddings)
 
     def forward(batch: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
         result = run({name: np.asarray(batch[name], np.int32) for name in inputs})
         return tuple(np.asarray(result[name], np.float32) for name in outputs)
 
     return forward
+
+
+def _in_few_shapes(run: Callable, outputs: Sequence[str], longest: int) -> Callable:
+    """Rounds rows up to a power of two, and tokens to a multiple of 32, with tokens that nobody attends to."""
+
+    def padded(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        rows, tokens = next(iter(batch.values())).shape
+        more_tokens = max(0, min(-tokens % 32, longest - tokens))
+        more = ((0, (1 << (rows - 1).bit_length()) - rows), (0, more_tokens))
+        result = run({name: np.pad(array, more) for name, array in batch.items()})
+        per_token = ("start_logits", "end_logits")
+        own = {name: (slice(rows), slice(tokens)) if name in per_token else slice(rows) for name in outputs}
+        return {name: result[name][own[name]] for name in outputs}
+
+    return padded
 
 
 def _traced(model: keras.Model, inputs: Sequence[str]) -> Callable:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from dpr_tf import DPRConfig, TFDPRReader
-from dpr_tf.inference import compile_forward
+from dpr_tf.inference import _in_few_shapes, compile_forward
 
 INPUTS, OUTPUTS = ("input_ids", "attention_mask"), ("relevance_logits", "end_logits")
 
@@ -52,3 +52,19 @@ def test_traces_once_and_before_the_first_batch():
         (sums,) = forward(batch(*shape))
         np.testing.assert_array_equal(sums, batch(*shape)["input_ids"].sum(axis=1))
     assert len(traces) == 1
+
+
+def test_where_each_shape_is_compiled_there_are_few():
+    seen = []
+
+    def run(inputs):
+        ids, mask = inputs["input_ids"], inputs["attention_mask"]
+        seen.append(ids.shape)
+        return {"pooler_output": (ids * mask).sum(axis=1), "start_logits": ids * mask}
+
+    padded = _in_few_shapes(run, ("pooler_output", "start_logits"), longest=40)
+    for shape in ((3, 7), (4, 32), (1, 33), (7, 40), (5, 35)):
+        result = padded(batch(*shape))
+        np.testing.assert_array_equal(result["start_logits"], batch(*shape)["input_ids"])
+        np.testing.assert_array_equal(result["pooler_output"], batch(*shape)["input_ids"].sum(axis=1))
+    assert seen == [(4, 32), (4, 32), (1, 40), (8, 40), (8, 40)]
