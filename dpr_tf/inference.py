@@ -43,7 +43,7 @@ def compile_forward(model: keras.Model, inputs: Sequence[str], outputs: Sequence
 
 
 def _in_few_shapes(run: Callable, outputs: Sequence[str], longest: int) -> Callable:
-    """Rounds rows up to a power of two, and tokens to a multiple of 32, with tokens that nobody attends to."""
+    """Rounds rows up to a power of two, tokens to a multiple of 32; nobody attends to what is added."""
 
     def padded(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         rows, tokens = next(iter(batch.values())).shape

@@ -16,7 +16,6 @@ from dpr_tf.retrieval.progress import progress_bar
 
 logger = logging.getLogger(__name__)
 
-_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _WINDOW = 64  # batches that are tokenized, and sorted by length, at a time
 TOKEN_TYPES = ("zeros", "tokenizer")
 
@@ -93,8 +92,10 @@ class Embedder:
         self.dim: int = config.projection_dim or config.hidden_size
         self.max_length: int = min(max_length, config.max_position_embeddings)
         self._tokenizer = tokenizer
-        self._token_types = token_types
-        self._forward: Forward = compile_forward(model, _INPUTS, ("pooler_output",))
+        self._inputs = ["input_ids", "attention_mask"]  # without token types the model takes zeros
+        if token_types == "tokenizer":
+            self._inputs.append("token_type_ids")
+        self._forward: Forward = compile_forward(model, self._inputs, ("pooler_output",))
 
     def embed(self, texts: Sequence[Text], batch_size: int = 32, bar: tqdm | None = None) -> np.ndarray:
         """Embeds texts, or pairs of title and text.
@@ -161,16 +162,16 @@ class Embedder:
 
     def _tokenize(self, texts: Sequence[Text]) -> dict[str, list[list[int]]]:
         rows = self._tokenizer.batch_encode_plus(
-            list(texts), truncation="longest_first", max_length=self.max_length, return_token_type_ids=True
+            list(texts),
+            truncation="longest_first",
+            max_length=self.max_length,
+            return_token_type_ids="token_type_ids" in self._inputs,
         )
         return dict(rows)
 
     def _batch(self, rows: dict[str, list[list[int]]], chosen: np.ndarray) -> dict[str, np.ndarray]:
         batch = {name: [column[row] for row in chosen] for name, column in rows.items()}
-        padded = dict(self._tokenizer.pad(batch, padding=True, return_tensors="np"))
-        if self._token_types == "zeros":
-            padded["token_type_ids"] = np.zeros_like(padded["input_ids"])
-        return padded
+        return dict(self._tokenizer.pad(batch, padding=True, return_tensors="np"))
 
 
 class _Window(NamedTuple):
