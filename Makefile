@@ -17,7 +17,7 @@ install = $(python) -m pip install --quiet $(if $(filter .,$(SOURCE)),--editable
 help:
 	@echo "make demo    answer questions from the bundled passages"
 	@echo "make test    run the tests; ARGS=tests/models runs a part of them"
-	@echo "make bench   measure encoding beside other engines; ARGS='question --rounds 9' another case"
+	@echo "make bench   measure encoding beside other engines; ARGS='question load --rounds 9' other cases"
 	@echo "make check   lint, formatting and types, as pre-commit does"
 	@echo "make clean   remove the virtual environment"
 

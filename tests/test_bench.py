@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 BENCH = Path(__file__).parents[1] / "tools" / "bench" / "run.py"
 
 
@@ -42,6 +44,7 @@ ENGINES = {
     "alike": ("ours", engine(1.05)),
     "other": ("ours", engine(3.0)),
     "broken": ("ours", lambda folder: 1 / 0),
+    "half bfloat16": ("ours", engine(1.01)),
 }
 
 
@@ -50,10 +53,17 @@ def prepare(folder, options):
 """
 
 
-def test_engines_that_compute_something_else_or_nothing_are_left_out(tmp_path):
+@pytest.fixture
+def own_cases(tmp_path):
+    """A copy of the benchmark with two cases more."""
     shutil.copytree(BENCH.parent, tmp_path / "bench", ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "bench" / "things.py").write_text(CASE)
-    done = bench(tmp_path, "things", run=tmp_path / "bench" / "run.py")
+    for name in ("things", "others"):
+        (tmp_path / "bench" / f"{name}.py").write_text(CASE)
+    return tmp_path / "bench" / "run.py"
+
+
+def test_engines_that_compute_something_else_or_nothing_are_left_out(tmp_path, own_cases):
+    done = bench(tmp_path, "things", run=own_cases)
     assert done.returncode == 0, done.stderr
     (measured,) = json.loads((tmp_path / "things.json").read_text())["runs"]
     found = measured["engines"]
@@ -61,6 +71,19 @@ def test_engines_that_compute_something_else_or_nothing_are_left_out(tmp_path):
     assert found["first"]["p50_ms"] == 1000.0
     assert found["other"] == {"error": "it computes other numbers"}
     assert found["broken"] == {"error": "ZeroDivisionError: division by zero"}
+
+
+def test_bfloat16_is_measured_where_the_processor_knows_it_or_if_asked_for(tmp_path, own_cases):
+    done = bench(tmp_path, "things", "others", run=own_cases)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "others.json").read_text())
+    assert ("half bfloat16" in found["runs"][0]["engines"]) == ("bf16" in found["processor"])
+    report = (tmp_path / "report.md").read_text()
+    assert report.startswith(found["processor"])
+    assert report.index("| things |") < report.index("| others |")
+    bench(tmp_path, "things", "--only", "half bfloat16", run=own_cases)
+    (measured,) = json.loads((tmp_path / "things.json").read_text())["runs"]
+    assert measured["engines"]["half bfloat16"]["rate"] == 1.5
 
 
 def test_unknown_options_are_refused(tmp_path):

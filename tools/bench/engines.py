@@ -19,12 +19,12 @@ Forward = Callable[[np.ndarray, np.ndarray], np.ndarray]  # ids and mask, int32 
 CHECKED = 4  # numbers of each of the first vectors that are compared
 
 
-def ours(folder: Path) -> Forward:
+def ours(folder: Path, dtype: str = "float32") -> Forward:
     """As `embed_passages` runs it."""
     from dpr_tf import TFDPRContextEncoder
     from dpr_tf.inference import compile_forward
 
-    model = TFDPRContextEncoder.from_pretrained(folder / "model")
+    model = TFDPRContextEncoder.from_pretrained(folder / "model", dtype=dtype)
     forward = compile_forward(model, ("input_ids", "attention_mask"), ("pooler_output",))
     return lambda ids, mask: forward({"input_ids": ids, "attention_mask": mask})[0]
 
@@ -207,7 +207,7 @@ def in_new_process(*arguments: str) -> Callable[[Path], Callable[[], dict[str, A
     return make
 
 
-def ceiling(folder: Path) -> Callable[[], dict[str, Any]]:
+def ceiling(folder: Path, dtype: str = "float32") -> Callable[[], dict[str, Any]]:
     """`tf.matmul` alone: texts a second if the products with weights of their tokens were all the work."""
     import tensorflow as tf
 
@@ -215,7 +215,8 @@ def ceiling(folder: Path) -> Callable[[], dict[str, Any]]:
     hidden, inner = config["hidden_size"], config["intermediate_size"]
     rows, operations = work(folder)
     together = 4096
-    left, right = tf.random.normal((together, hidden)), tf.random.normal((hidden, inner))
+    shapes = ((together, hidden), (hidden, inner))
+    left, right = (tf.cast(tf.random.normal(shape), dtype) for shape in shapes)
     product = tf.function(lambda a, b: tf.matmul(a, b)[:1, :1])
     times = max(1, round(operations / (2 * together * hidden * inner)))
 

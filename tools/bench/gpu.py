@@ -24,12 +24,7 @@ OPTIONS = {"layers": 12, "passages": 4096, "batch_size": 256, "size": 8192, "fil
 def ours(folder: Path, backend: str) -> engines.Forward:
     """As `embed_passages` runs it, on JAX or PyTorch."""
     os.environ["KERAS_BACKEND"] = backend
-    from dpr_tf import TFDPRContextEncoder
-    from dpr_tf.inference import compile_forward
-
-    model = TFDPRContextEncoder.from_pretrained(folder / "model", dtype="bfloat16")
-    forward = compile_forward(model, ("input_ids", "attention_mask"), ("pooler_output",))
-    return lambda ids, mask: forward({"input_ids": ids, "attention_mask": mask})[0]
+    return engines.ours(folder, "bfloat16")
 
 
 def torch_compiled(folder: Path) -> engines.Forward:

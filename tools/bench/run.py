@@ -1,6 +1,7 @@
 """Measures a case on several engines in one run: ours beside its peers.
 
     python tools/bench/run.py encode                                    # make bench
+    python tools/bench/run.py encode question training load search      # and a report of all
     python tools/bench/run.py encode --set layers=3 --grow passages=40,80,160 --only dpr_tf openvino
 
 A case is a module of this folder with `ENGINES` ({name: (environment, function that makes a run of it)}),
@@ -8,8 +9,9 @@ A case is a module of this folder with `ENGINES` ({name: (environment, function 
 engine lives in a process of its own, in the environment it names: "ours" is the Python that runs this file,
 another is made on first use from its list in environments/. All are started before anything is measured.
 Then they take turns, so that what else the machine does strikes all alike; ratios are of medians. An engine
-that does not start, as when a package is missing, is left out and its error shown. Where an engine gives back
-numbers to check, they must be those of the first engine.
+that does not start, as when a package is missing, is left out and its error shown. So are those in bfloat16,
+unless `--only` names them, on a processor without instructions for it: they take ten times as long there.
+Where an engine gives back numbers to check, they must be those of the first engine.
 """
 
 from __future__ import annotations
@@ -203,24 +205,15 @@ def parse(case: Any, pairs: list[str], complain: Any) -> dict[str, list[Any]]:
     return {name: [type(case.OPTIONS[name])(v) for v in text.split(",")] for name, text in given.items()}
 
 
-def main() -> None:
-    """Measures one case; prints tables and writes them with a JSON file that says where it was measured."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("case", help="a module of this folder")
-    parser.add_argument("--rounds", type=int, default=5, help="runs of each engine")
-    parser.add_argument("--only", nargs="+", metavar="ENGINE", help="the engines to run, the first one first")
-    parser.add_argument("--python", nargs="+", default=[], metavar="ENVIRONMENT=PYTHON")
-    parser.add_argument("--set", nargs="+", default=[], metavar="OPTION=VALUE", help="of the case")
-    parser.add_argument("--grow", metavar="OPTION=VALUE,VALUE,...", help="measure once for each")
-    parser.add_argument("--output", type=Path, default=Path("build/bench"), help="folder for the results")
-    arguments = parser.parse_args()
-    sys.path.insert(0, str(HERE))
-    case = importlib.import_module(arguments.case)
-    settings = {name: values[0] for name, values in parse(case, arguments.set, parser.error).items()}
-    grown = parse(case, [arguments.grow] if arguments.grow else [], parser.error)
-    name, values = next(iter(grown.items()), (None, [None]))
-    names = arguments.only or list(case.ENGINES)
-    arguments.output.mkdir(parents=True, exist_ok=True)
+def measured(name: str, arguments: argparse.Namespace, complain: Any) -> str:
+    """Measures a case and writes what was found, as tables and as JSON; returns the tables."""
+    case = importlib.import_module(name)
+    settings = {name: values[0] for name, values in parse(case, arguments.set, complain).items()}
+    grown = parse(case, [arguments.grow] if arguments.grow else [], complain)
+    option, values = next(iter(grown.items()), (None, [None]))
+    names = arguments.only or [
+        engine for engine in case.ENGINES if "bfloat16" not in engine or "bf16" in processor()
+    ]
     given = dict(pair.split("=", 1) for pair in arguments.python)
     pythons = {}
     for environment in dict.fromkeys(case.ENGINES[engine][0] for engine in names):
@@ -231,18 +224,37 @@ def main() -> None:
     names = [engine for engine in names if case.ENGINES[engine][0] in pythons]
     tables, runs = [], []
     for value in values:
-        options = {**case.OPTIONS, **settings, **({name: value} if name else {})}
+        options = {**case.OPTIONS, **settings, **({option: value} if option else {})}
         with tempfile.TemporaryDirectory() as folder:
             case.prepare(Path(folder), options)
-            results = measure(arguments.case, names, pythons, arguments.rounds, folder)
-        title = arguments.case + (f", {name}={value}" if name else "")
+            results = measure(name, names, pythons, arguments.rounds, folder)
+        title = name + (f", {option}={value}" if option else "")
         tables.append(as_markdown(title, case.UNIT, results))
         runs.append({"options": options, "engines": results})
         print(tables[-1] + "\n", flush=True)
     where = {"processor": processor(), "rounds": arguments.rounds, "runs": runs}
-    text = "\n\n".join([where["processor"], *tables])
-    (arguments.output / f"{arguments.case}.md").write_text(text + "\n")
-    (arguments.output / f"{arguments.case}.json").write_text(json.dumps(where, indent=1))
+    text = "\n\n".join(tables)
+    (arguments.output / f"{name}.md").write_text(f"{where['processor']}\n\n{text}\n")
+    (arguments.output / f"{name}.json").write_text(json.dumps(where, indent=1))
+    return text
+
+
+def main() -> None:
+    """Measures cases one after the other; several are written into one report as well."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("case", nargs="+", help="a module of this folder")
+    parser.add_argument("--rounds", type=int, default=5, help="runs of each engine")
+    parser.add_argument("--only", nargs="+", metavar="ENGINE", help="the engines to run, the first one first")
+    parser.add_argument("--python", nargs="+", default=[], metavar="ENVIRONMENT=PYTHON")
+    parser.add_argument("--set", nargs="+", default=[], metavar="OPTION=VALUE", help="of the case")
+    parser.add_argument("--grow", metavar="OPTION=VALUE,VALUE,...", help="measure once for each")
+    parser.add_argument("--output", type=Path, default=Path("build/bench"), help="folder for the results")
+    arguments = parser.parse_args()
+    sys.path.insert(0, str(HERE))
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    tables = [measured(name, arguments, parser.error) for name in arguments.case]
+    if len(tables) > 1:
+        (arguments.output / "report.md").write_text("\n\n".join([processor(), *tables]) + "\n")
 
 
 if __name__ == "__main__":
