@@ -44,8 +44,30 @@ class LazyArray:
 
     __call__ = read
 
+    def read_into(self, array: np.ndarray) -> None:
+        """Reads the numbers into a contiguous array of this shape and dtype."""
+        array[...] = self.read()
+
     def __repr__(self) -> str:
         return f"LazyArray(shape={self.shape}, dtype={self.dtype.name})"
+
+
+class StoredArray(LazyArray):
+    """An array that lies in a file in one piece, and can be read into memory that is there already."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any, fill: Callable[[np.ndarray], None]):
+        """Keeps `fill`, which must read the numbers into a contiguous array of this shape and dtype."""
+        super().__init__(shape, dtype, self._read_new)
+        self._fill = fill
+
+    def _read_new(self) -> np.ndarray:
+        array = empty(self.shape, self.dtype)
+        self._fill(array)
+        return array
+
+    def read_into(self, array: np.ndarray) -> None:
+        """Reads the numbers into a contiguous array of this shape and dtype; copies nothing."""
+        self._fill(array)
 
 
 class Checkpoint(Mapping[str, LazyArray]):
@@ -99,21 +121,22 @@ def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     return np.frombuffer(pages, dtype).reshape(shape)
 
 
-def read_block(path: Path, offset: int, count: int, dtype: np.dtype) -> np.ndarray:
-    """Reads `count` numbers at byte `offset` of a file into a new array, made by `empty`.
+def read_block(path: Path, offset: int, array: np.ndarray) -> None:
+    """Fills a contiguous array with the numbers at byte `offset` of a file.
 
     Raises:
         CheckpointError: if the file ends before, e.g. because it changed since it was opened.
     """
-    block = empty((count,), dtype)
-    with open(path, "rb") as file:
+    with open(path, "rb", buffering=0) as file:
         file.seek(offset)
-        got = file.readinto(block.view(np.uint8).data) if block.nbytes else 0
-    if got != block.nbytes:
+        rest = array.reshape(-1).view(np.uint8).data
+        while rest and (got := file.readinto(rest)):
+            rest = rest[got:]
+    if rest:
         raise CheckpointError(
-            f"{path}: {block.nbytes} bytes expected at {offset}, {got} found: the file is cut off"
+            f"{path}: {array.nbytes} bytes expected at {offset}, {array.nbytes - len(rest)} found: "
+            "the file is cut off"
         )
-    return block
 
 
 def file_size(file: BinaryIO) -> int:

@@ -6,6 +6,8 @@ Knows rows of names and arrays, and neither models nor frameworks: a variable is
 
 from __future__ import annotations
 
+import math
+import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -23,7 +25,7 @@ from dpr_tf.weights.remedies import sizes
 __all__ = ["LoadReport", "load_bert", "load_into", "sizes", "to_tf_h5", "to_torch"]
 
 _BLOCK = 2**16  # numbers looked at together when NaN and infinity are searched
-_ROWS = 128  # rows transposed together: what they fill stays in the processor's cache
+_ROWS, _APART = 128, 16  # rows transposed together, and numbers between them
 _THREADS = 3  # that read and lay out; on two cores three are faster than two, since they wait for pages
 
 _Item = TypeVar("_Item")
@@ -278,10 +280,12 @@ def _warn_unexpected(plan: _Plan, checkpoint: Checkpoint) -> None:
 
 
 def _assign(pairs: list[tuple[Row, str]], variables: Mapping[str, Any], checkpoint: Checkpoint) -> None:
+    scratch = _Scratch()
+
     def prepare(pair: tuple[Row, str]) -> tuple[np.ndarray, bool]:
         row, key = pair
         transpose = checkpoint.format == "pt" and row.op == names.TRANSPOSE
-        array = _laid_out(checkpoint[key].read(), transpose, numpy_dtype(variables[row.keras].dtype))
+        array = _laid_out(checkpoint[key], transpose, numpy_dtype(variables[row.keras].dtype), scratch)
         return array, _all_finite(array)
 
     odd = []
@@ -309,16 +313,47 @@ def _ahead(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iter
             yield waiting.popleft().result()
 
 
-def _laid_out(array: np.ndarray, transpose: bool, dtype: np.dtype) -> np.ndarray:
-    """The array in its variable's layout and dtype, contiguous."""
-    if not transpose and array.dtype == dtype:
-        return array
+class _Scratch(threading.local):
+    """Memory that each thread uses again and again: new memory takes longer to get than a file to read."""
+
+    def __init__(self) -> None:
+        self._bytes = {"file": empty((0,), np.dtype(np.uint8)), "rows": empty((0,), np.dtype(np.uint8))}
+
+    def array(self, use: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """An array without values, to be used until the next one for this use."""
+        size = math.prod(shape) * dtype.itemsize
+        if len(self._bytes[use]) < size:
+            self._bytes[use] = empty((size,), np.dtype(np.uint8))
+        return self._bytes[use][:size].view(dtype).reshape(shape)
+
+
+def _laid_out(lazy: LazyArray, transpose: bool, dtype: np.dtype, scratch: _Scratch) -> np.ndarray:
+    """The array in its variable's layout and dtype, contiguous, in memory of its own."""
+    if not transpose and lazy.dtype == dtype:
+        return lazy.read()
+    array = scratch.array("file", lazy.shape, lazy.dtype)
+    lazy.read_into(array)
     laid_out = empty(array.shape[::-1] if transpose else array.shape, dtype)
-    target = laid_out.T if transpose else laid_out
     with np.errstate(over="ignore"):  # what becomes infinite is found afterwards
-        for first in range(0, len(array), _ROWS):
-            target[first : first + _ROWS] = array[first : first + _ROWS]
+        if transpose:
+            _transpose(array, laid_out.T, scratch)
+        else:
+            laid_out[...] = array
     return laid_out
+
+
+def _transpose(array: np.ndarray, target: np.ndarray, scratch: _Scratch) -> None:
+    """Copies a matrix into one that lies in memory by columns.
+
+    A few rows at a time, that fit into the processor's cache, from where they lie a little apart: numbers of
+    one column at distances of a power of two would push each other out of it.
+    """
+    columns = array.shape[1]
+    rows = scratch.array("rows", (_ROWS, columns + _APART), target.dtype)[:, :columns]
+    for first in range(0, len(array), _ROWS):
+        block = array[first : first + _ROWS]
+        rows[: len(block)] = block
+        target[first : first + _ROWS] = rows[: len(block)]
 
 
 def _all_finite(array: np.ndarray) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dpr_tf.weights.arrays import Checkpoint, CheckpointError, LazyArray
+from dpr_tf.weights.arrays import Checkpoint, CheckpointError, LazyArray, StoredArray
 
 if TYPE_CHECKING:
     import h5py
@@ -158,19 +158,15 @@ def _lazy(path: Path, file: h5py.File, place: str) -> LazyArray:
             f"{path}: {place}: {dataset.nbytes} bytes expected, {stored} stored: compressed or damaged. "
             "Save the weights again without compression"
         )
-    return LazyArray(
-        dataset.shape, dtype.newbyteorder("="), lambda: _read(path, place, dtype.newbyteorder("="))
-    )
+    return StoredArray(dataset.shape, dtype.newbyteorder("="), lambda array: _read(path, place, array))
 
 
-def _read(path: Path, place: str, dtype: np.dtype) -> np.ndarray:
+def _read(path: Path, place: str, array: np.ndarray) -> None:
     import h5py
 
     try:
         with h5py.File(path, "r") as file:
-            array = np.empty(file[place].shape, dtype)
             if array.size:
                 file[place].read_direct(array)
-            return array
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
+    except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
         raise CheckpointError(f"{path}: {place} cannot be read: {error}") from error

@@ -18,6 +18,7 @@ from dpr_tf.weights.arrays import (
     Checkpoint,
     CheckpointError,
     LazyArray,
+    StoredArray,
     file_size,
     numpy_dtype,
     read_block,
@@ -174,4 +175,4 @@ def _whole_numbers(value: Any) -> bool:
 
 
 def _lazy(path: Path, offset: int, dtype: np.dtype, shape: tuple[int, ...]) -> LazyArray:
-    return LazyArray(shape, dtype, lambda: read_block(path, offset, math.prod(shape), dtype).reshape(shape))
+    return StoredArray(shape, dtype, lambda array: read_block(path, offset, array))

@@ -19,6 +19,8 @@ from dpr_tf.weights.arrays import (
     Checkpoint,
     CheckpointError,
     LazyArray,
+    StoredArray,
+    empty,
     file_size,
     numpy_dtype,
     read_block,
@@ -220,24 +222,36 @@ def _lazy(path: Path, key: str, tensor: Tensor, places: dict[str, tuple[int, int
         raise CheckpointError(f"{path}: {key}: its storage {tensor.storage.key[:40]!r} is not in the file")
     start, available = places[tensor.storage.key]
     first = tensor.storage.start + tensor.offset
-    empty = 0 in tensor.shape
-    count = (
-        0 if empty else 1 + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.strides, strict=True))
-    )
+    nothing = 0 in tensor.shape
+    steps = sum((n - 1) * step for n, step in zip(tensor.shape, tensor.strides, strict=True))
+    count = 0 if nothing else 1 + steps
     if (first + count) * dtype.itemsize > available or tensor.storage.size * dtype.itemsize > available:
         raise CheckpointError(
             f"{path}: {key}: shape {tensor.shape} with strides {tensor.strides} at element {first} does not "
             f"fit into its storage of {available} bytes: the file is damaged"
         )
 
+    offset = start + first * dtype.itemsize
+    if nothing or _in_one_piece(tensor):
+        return StoredArray(tensor.shape, dtype, lambda array: read_block(path, offset, array))
+
     def read() -> np.ndarray:
-        block = read_block(path, start + first * dtype.itemsize, count, dtype)
-        if empty:
-            return block.reshape(tensor.shape)
+        block = empty((count,), dtype)
+        read_block(path, offset, block)
         strides = tuple(step * dtype.itemsize for step in tensor.strides)
         return np.lib.stride_tricks.as_strided(block, tensor.shape, strides, writeable=False)
 
     return LazyArray(tensor.shape, dtype, read)
+
+
+def _in_one_piece(tensor: Tensor) -> bool:
+    """Whether the numbers lie row by row, without gaps."""
+    expected = 1
+    for n, step in zip(reversed(tensor.shape), reversed(tensor.strides), strict=True):
+        if n > 1 and step != expected:
+            return False
+        expected *= n
+    return True
 
 
 def _plain(value: Any, depth: int = 0) -> Any:
