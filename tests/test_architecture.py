@@ -41,7 +41,9 @@ DRAWING = {
         "models.tree",
         "serving",
     },
-    "models.torch": {"config", "hub", "outputs", "models.sources", "weights.*"},
+    "models.torch_bert": {"config"},
+    "models.torch_pretrained": {"config", "hub", "models.sources", "weights.*"},
+    "models.torch": {"config", "outputs", "models.torch_bert", "models.torch_pretrained"},
     "serving.*": {"serving.*"},
     # Tokenizers know no model.
     "tokenizers.*": {"hub", "tokenizers.*"},
@@ -103,7 +105,6 @@ DRAWING = {
     },
     "training.callbacks": {
         "data.examples",
-        "data.files",
         "data.questions",
         "evaluation.measures",
         "inference",
@@ -126,6 +127,7 @@ DRAWING = {
         "training.sampling",
     },
     "training.best": set(),  # told how to save
+    "training.runs": {"data.files", "training.best", "training.resume"},  # no data, no text
     "training.reader_recipe": {
         "checkpoints",
         "data.examples",
@@ -161,7 +163,7 @@ THIRD_PARTY = {
     "jax": ["models.tree"],
     "keras": ["doctor", "inference", "models.*", "serving.*", "training.*"],
     "matplotlib": ["evaluation.curves"],
-    "ml_dtypes": ["models.torch", "weights.arrays"],
+    "ml_dtypes": ["models.torch_pretrained", "weights.arrays"],
     "numpy": ["*"],
     "pymilvus": ["retrieval.indexes.milvus"],
     "optree": ["models.tree"],
@@ -180,7 +182,7 @@ THIRD_PARTY = {
         "training.steps",
     ],
     "tokenizers": ["tokenizers.*"],
-    "torch": ["models.torch", "models.tree"],
+    "torch": ["models.torch", "models.torch_bert", "models.torch_pretrained", "models.tree"],
     "yaml": ["cli.options"],
     "tqdm": ["retrieval.embed", "retrieval.progress", "retrieval.store", "training.reader_recipe"],
 }
