@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
-import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from math import isnan
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -16,19 +14,18 @@ import keras
 
 from dpr_tf.checkpoints import classes, load_to_train
 from dpr_tf.data.examples import Example, read_examples
-from dpr_tf.training.best import BestCheckpoint
+from dpr_tf.training import runs
 from dpr_tf.training.biencoder import BiEncoder
 from dpr_tf.training.biencoder_batches import BiEncoderBatches
-from dpr_tf.training.callbacks import RANK, EpochLog, PoolRank
+from dpr_tf.training.callbacks import RANK, PoolRank
 from dpr_tf.training.lora import enable_lora
 from dpr_tf.training.optimizers import adamw
-from dpr_tf.training.resume import Resume
+from dpr_tf.training.runs import Measure
 from dpr_tf.training.stored_examples import StoredExamples
 from dpr_tf.training.texts import TextRows
 
-STATE, LOG = "training_state.safetensors", "training.jsonl"
 ROLES = ("question_encoder", "context_encoder")
-MEASURES = {"nll": "val_loss", "rank": RANK}
+MEASURES = {"nll": Measure("val_loss", "min"), "rank": Measure(RANK, "min")}
 _WARMUP = 1237  # updates, of 18,400: DPR's for Natural Questions
 
 
@@ -178,7 +175,7 @@ def train_biencoder(
     measure = MEASURES[monitor] if dev else None
     kept = _callbacks(output, measure, patience, tensorboard, lambda: _save(output, encoders, tokenizers))
     run |= {"data": [each and each.examples.digest for each in (batches, validation)]}
-    _fit(model, batches, validation, epochs, Path(output), run, [*measured, *kept], save_every)
+    runs.fit(model, batches, epochs, output, run, [*measured, *kept], save_every, validation)
     return _reported(output, batches.examples, measure)
 
 
@@ -208,11 +205,7 @@ def _check(
         raise ValueError(
             f"frozen={frozen!r}: expected one of {', '.join(ROLES)}, and encoders that are not shared"
         )
-    folder = Path(output)
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / LOG).exists():
-        raise FileExistsError(f"{output} holds something else than a training run; name a new folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / LOG).touch()
+    runs.check_folder(output)
 
 
 def _load(
@@ -241,16 +234,12 @@ def _first(paths: list[str], count: int) -> list[Example]:
 
 
 def _callbacks(
-    output: str, measure: str | None, patience: int | None, tensorboard: bool, save: Callable[[], None]
+    output: str, measure: Measure | None, patience: int | None, tensorboard: bool, save: Callable[[], None]
 ) -> list[keras.callbacks.Callback]:
-    """What writes down, keeps and stops; each may have `remembered`, its attributes to be restored."""
-    found: list[keras.callbacks.Callback] = [EpochLog(Path(output) / LOG)]
-    if measure is None:
-        found.append(keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: save()))
-    else:
-        found.append(BestCheckpoint(measure, "min", save))
+    """What writes down, keeps and stops."""
+    found = [runs.EpochLog(Path(output) / runs.LOG), runs.keeping(measure, save)]
     if measure is not None and patience is not None:
-        stop = keras.callbacks.EarlyStopping(measure, patience=patience, mode="min")
+        stop = keras.callbacks.EarlyStopping(measure.name, patience=patience, mode=measure.mode)
         stop.remembered = ("best", "wait")
         found.append(stop)
     if tensorboard:
@@ -258,37 +247,6 @@ def _callbacks(
             raise ImportError('logs for TensorBoard need: pip install "dpr_tf[tensorboard]"')
         found.append(keras.callbacks.TensorBoard(str(Path(output) / "logs"), write_graph=False))
     return found
-
-
-def _fit(
-    model: BiEncoder,
-    batches: BiEncoderBatches,
-    validation: BiEncoderBatches | None,
-    epochs: int,
-    output: Path,
-    run: dict[str, Any],
-    callbacks: list[keras.callbacks.Callback],
-    save_every: int,
-) -> None:
-    """Trains to the end, from the state in the output folder if there is one."""
-    remembered = {
-        type(callback).__name__: (callback, callback.remembered)
-        for callback in callbacks
-        if hasattr(callback, "remembered")
-    }
-    resume = Resume(output / STATE, run, len(batches), every=save_every, remembered=remembered)
-    if resume.finished:
-        return
-    model.fit(
-        batches.dataset(resume.epoch, resume.batch),
-        initial_epoch=resume.epoch,
-        epochs=epochs,
-        steps_per_epoch=len(batches),
-        shuffle=False,
-        validation_data=validation and validation.dataset(),
-        validation_steps=validation and len(validation),
-        callbacks=[resume, *callbacks],
-    )
 
 
 def _save(output: str, encoders: Sequence[Any], tokenizers: Sequence[Any]) -> None:
@@ -314,12 +272,9 @@ def _in_role(role: str, encoder: Any) -> Any:
     return copied
 
 
-def _reported(output: str, examples: StoredExamples, measure: str | None) -> TrainedBiEncoder:
+def _reported(output: str, examples: StoredExamples, measure: Measure | None) -> TrainedBiEncoder:
     """What the log of a run that is done says."""
-    lines = [json.loads(line) for line in (Path(output) / LOG).read_text(encoding="utf-8").splitlines()]
-    best = (
-        lines[-1] if measure is None else min(lines, key=lambda line: (isnan(line[measure]), line[measure]))
-    )
+    lines, best = runs.read_log(output, measure)
     return TrainedBiEncoder(
         output=output,
         questions=len(examples),

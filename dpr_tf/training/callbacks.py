@@ -1,18 +1,14 @@
-"""What is measured and written down at the end of each epoch of bi-encoder training."""
+"""What is measured at the end of each epoch of bi-encoder training."""
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
 from dpr_tf.data.examples import Example
-from dpr_tf.data.files import written_text
 from dpr_tf.data.questions import clean_question
 from dpr_tf.evaluation.measures import gold_ranks
 from dpr_tf.inference import compile_forward
@@ -76,31 +72,3 @@ class PoolRank(keras.callbacks.Callback):
                 self._forward[id(encoder)] = compile_forward(encoder, tuple(batch), ("pooler_output",))
             (found[chosen],) = self._forward[id(encoder)](batch)
         return found
-
-
-class EpochLog(keras.callbacks.Callback):
-    """Writes what `fit` reports of each epoch, and the learning rate, as JSON lines.
-
-    Give it behind the callbacks that measure and before those that show.
-
-    Args:
-        path: of the file, which is whole at any time.
-
-    Attributes:
-        lines: the epochs so far; a run that goes on after a kill remembers them.
-    """
-
-    remembered = ("lines",)
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        super().__init__()
-        self._path = Path(path)
-        self.lines: list[dict[str, Any]] = []
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Writes the epochs so far; adds the learning rate to what `fit` reports."""
-        logs = {} if logs is None else logs
-        logs["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-        self.lines.append({"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}})
-        with written_text(self._path) as file:
-            file.writelines(json.dumps(line) + "\n" for line in self.lines)

@@ -16,18 +16,17 @@ from dpr_tf.data.examples import read_examples
 from dpr_tf.data.files import written_text
 from dpr_tf.data.retrieved import read_retrieved
 from dpr_tf.reading.reader import Reader
-from dpr_tf.training.best import BestCheckpoint
+from dpr_tf.training import runs
 from dpr_tf.training.optimizers import adamw
 from dpr_tf.training.reader import ReaderTrainer
 from dpr_tf.training.reader_batches import ReaderBatches
 from dpr_tf.training.reader_data import ReaderCounts, ReaderData
 from dpr_tf.training.reader_passages import PassageChooser, ReaderQuestion, gold_titles
 from dpr_tf.training.reader_validation import ExactMatch
-from dpr_tf.training.resume import Resume
+from dpr_tf.training.runs import Measure
 from dpr_tf.training.texts import check_case
 
-STATE = "training_state.safetensors"
-REPORT = "training.json"
+_EXACT_MATCH = Measure("val_exact_match", "max")
 
 
 class TrainedReader(NamedTuple):
@@ -90,7 +89,7 @@ def train_reader(
         checkpoint: folder or Hub id to start from: a reader, or plain BERT.
         retrieved: files of a retriever's output for training questions with answers, JSON or JSON lines.
         output: folder for config.json, the weights and the tokenizer of the best epoch (without `dev` of the
-            last one), and for the state of the run.
+            last one), for the log training.jsonl, and for the state of the run.
         dev: a retriever's output for the questions that tell which epoch is the best, by exact match.
         examples: training examples for the retriever, whose first positives name the articles that answer
             the questions: positives are then from these, where they are found.
@@ -121,7 +120,7 @@ def train_reader(
             a number is out of range, or `output` holds the state of another run.
     """
     run = {name: value for name, value in locals().items() if name not in _OUTSIDE_THE_RUN}
-    _check_output(output)
+    runs.check_folder(output)
     keras.utils.set_random_seed(seed)
     reader, tokenizer = load_to_train("reader", checkpoint, dtype=dtype)
     check_case(tokenizer)
@@ -133,12 +132,17 @@ def train_reader(
         learning_rate, epochs * len(batches), warmup, weight_decay=weight_decay, clip=clip, decay=decay
     )
     trainer.compile(optimizer=optimizer)
-    keeper = _Keeper(output, reader, tokenizer, data.counts)
-    measured = (
-        ExactMatch(Reader(reader, tokenizer, max_length=max_length), dev, dev_passages) if dev else None
-    )
-    _fit(trainer, batches, epochs, save_every, {**run, "data": data.digest}, keeper, measured)
-    return keeper.reported()
+    callbacks: list[keras.callbacks.Callback] = []
+    if dev:
+        read = Reader(reader, tokenizer, max_length=max_length)
+        callbacks.append(ExactMatch(read, dev, dev_passages))
+    measure = _EXACT_MATCH if dev else None
+    callbacks += [
+        runs.EpochLog(Path(output) / runs.LOG),
+        runs.keeping(measure, lambda: _save(output, reader, tokenizer)),
+    ]
+    runs.fit(trainer, batches, epochs, output, {**run, "data": data.digest}, callbacks, save_every)
+    return _reported(output, data.counts, measure)
 
 
 def explain_reader_training(
@@ -169,89 +173,22 @@ def explain_reader_training(
 _OUTSIDE_THE_RUN = {"retrieved", "examples", "output", "explain", "save_every"}
 
 
-class _Keeper(keras.callbacks.Callback):
-    """Writes the checkpoint, of the best epoch or the last, and the report beside it.
-
-    Args:
-        output: the folder.
-        reader, tokenizer: what to save.
-        counts: for the report.
-
-    Attributes:
-        output: as given.
-        best: tells which epoch is the best; None: the last.
-    """
-
-    def __init__(self, output: str, reader: Any, tokenizer: Any, counts: ReaderCounts) -> None:
-        super().__init__()
-        self.output, self._reader, self._tokenizer, self._counts = output, reader, tokenizer, counts
-        self.best: BestCheckpoint | None = None
-
-    def save(self) -> None:
-        """Writes the checkpoint, over an earlier one."""
-        self._tokenizer.save_pretrained(self.output)
-        self._reader.save_pretrained(self.output)
-
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Marks the folder as that of a run."""
-        Path(self.output).mkdir(parents=True, exist_ok=True)
-        if not (Path(self.output) / REPORT).exists():
-            self._write({"epochs": 0})
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Writes what this epoch came to."""
-        best_epoch, match = epoch, None
-        if self.best is None:
-            self.save()
-        else:
-            best_epoch, match = self.best.best_epoch or 0, self.best.best
-        found = {"epochs": epoch + 1, "loss": float((logs or {})["loss"])}
-        self._write({**found, "best_epoch": best_epoch + 1, "exact_match": match})
-
-    def _write(self, report: dict[str, Any]) -> None:
-        with written_text(Path(self.output) / REPORT) as file:
-            json.dump({**report, "questions": self._counts._asdict()}, file, indent=1)
-
-    def reported(self) -> TrainedReader:
-        """What stands in the report of a finished run."""
-        report = json.loads((Path(self.output) / REPORT).read_text(encoding="utf-8"))
-        counts = ReaderCounts(**report.pop("questions"))
-        return TrainedReader(output=self.output, questions=counts, **report)
+def _save(output: str, reader: Any, tokenizer: Any) -> None:
+    tokenizer.save_pretrained(output)
+    reader.save_pretrained(output)
 
 
-def _fit(
-    trainer: ReaderTrainer,
-    batches: ReaderBatches,
-    epochs: int,
-    save_every: int,
-    run: dict[str, Any],
-    keeper: _Keeper,
-    measured: ExactMatch | None,
-) -> None:
-    """Trains to the end, from the state in the output folder if there is one."""
-    callbacks: list[keras.callbacks.Callback] = [keeper]
-    remembered = {}
-    if measured is not None:
-        best = keeper.best = BestCheckpoint("val_exact_match", "max", keeper.save)
-        callbacks = [measured, best, keeper]
-        remembered["best"] = (best, best.remembered)
-    state = Path(keeper.output) / STATE
-    resume = Resume(state, run, len(batches), every=save_every, remembered=remembered)
-    if not resume.finished:
-        trainer.fit(
-            batches.dataset(resume.epoch, resume.batch),
-            initial_epoch=resume.epoch,
-            epochs=epochs,
-            steps_per_epoch=len(batches),
-            shuffle=False,
-            callbacks=[resume, *callbacks],
-        )
-
-
-def _check_output(output: str) -> None:
-    folder = Path(output)
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / REPORT).exists():
-        raise FileExistsError(f"{output} holds something else than a training run; name a new folder")
+def _reported(output: str, counts: ReaderCounts, measure: Measure | None) -> TrainedReader:
+    """What the log of a run that is done says."""
+    lines, best = runs.read_log(output, measure)
+    return TrainedReader(
+        output=output,
+        questions=counts,
+        epochs=len(lines),
+        loss=lines[-1]["loss"],
+        best_epoch=best["epoch"],
+        exact_match=best.get(_EXACT_MATCH.name),
+    )
 
 
 def _chooser(tokenizer: Any, max_length: int, examples: str | None) -> PassageChooser:

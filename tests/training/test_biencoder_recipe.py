@@ -18,7 +18,7 @@ from dpr_tf import (
 from dpr_tf.data import write_examples
 from dpr_tf.training import biencoder_recipe
 from dpr_tf.training.biencoder_recipe import train_biencoder
-from dpr_tf.training.callbacks import EpochLog
+from dpr_tf.training.runs import EpochLog
 from dpr_tf.weights.arrays import LazyArray
 from dpr_tf.weights.safetensors import read_safetensors, write_safetensors_file
 

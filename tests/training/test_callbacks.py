@@ -1,16 +1,14 @@
-"""The average rank against a slow look at every passage; the log of epochs."""
+"""The average rank against a slow look at every passage."""
 
-import json
 from types import SimpleNamespace
 
-import keras
 import numpy as np
 import pytest
 from small_examples import EXAMPLES
 from small_words import save_checkpoints
 
 from dpr_tf import TFDPRContextEncoder, TFDPRQuestionEncoder
-from dpr_tf.training.callbacks import EpochLog, PoolRank
+from dpr_tf.training.callbacks import PoolRank
 
 
 @pytest.fixture
@@ -68,24 +66,3 @@ def test_pool_rank_follows_the_weights(encoders, questions, passages):
         weight = encoders.question_encoder.bert_model.embeddings.word_embeddings.embeddings
         weight.assign(np.random.default_rng(epoch).normal(size=weight.shape))
     assert len(set(found)) > 1
-
-
-def test_log_is_whole_after_each_epoch(tmp_path):
-    model = SimpleNamespace(optimizer=SimpleNamespace(learning_rate=keras.ops.convert_to_tensor(0.25)))
-    log = EpochLog(tmp_path / "training.jsonl")
-    log.set_model(model)
-    shown = {"loss": np.float32(2.0)}
-    log.on_epoch_end(0, shown)
-    log.on_epoch_end(1, {"loss": 1.0})
-    assert shown["learning_rate"] == 0.25
-    lines = [
-        {"epoch": 1, "loss": 2.0, "learning_rate": 0.25},
-        {"epoch": 2, "loss": 1.0, "learning_rate": 0.25},
-    ]
-    assert [json.loads(line) for line in (tmp_path / "training.jsonl").read_text().splitlines()] == lines
-    # A run that goes on from the state behind epoch 1 forgets what came after it.
-    again = EpochLog(tmp_path / "training.jsonl")
-    again.set_model(model)
-    again.lines = log.lines[:1]
-    again.on_epoch_end(1, {"loss": 1.0})
-    assert [json.loads(line) for line in (tmp_path / "training.jsonl").read_text().splitlines()] == lines
