@@ -17,6 +17,7 @@ Where an engine gives back numbers to check, they must be those of the first eng
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import json
 import os
@@ -65,11 +66,16 @@ class Engine:
 
     def run(self) -> None:
         """Lets it run once and keeps what it measured."""
-        self.process.stdin.write("run\n")
-        self.process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # it has ended; the answer says so
+            self.process.stdin.write("run\n")
+            self.process.stdin.flush()
         answer = self.read()
         if answer is None:
-            raise RuntimeError(f"{self.name} ended while it was measured: {self.log.read_text()[-2000:]}")
+            status = self.process.wait()
+            raise RuntimeError(
+                f"{self.name} ended while it was measured, with status {status} (-9: perhaps for want of "
+                f"memory, which all engines take at once): {self.log.read_text()[-2000:]}"
+            )
         self.runs.append(answer)
 
     def close(self) -> None:
