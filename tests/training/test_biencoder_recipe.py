@@ -16,7 +16,7 @@ from dpr_tf import (
     TFDPRQuestionEncoder,
 )
 from dpr_tf.data import write_examples
-from dpr_tf.training import biencoder_recipe
+from dpr_tf.training import biencoder_recipe, runs
 from dpr_tf.training.biencoder_recipe import train_biencoder
 from dpr_tf.training.runs import EpochLog
 from dpr_tf.weights.arrays import LazyArray
@@ -121,7 +121,7 @@ def test_one_shared_encoder_with_adapters_in_chunks(train, folder, tmp_path):
 
 def test_a_frozen_encoder_is_not_trained(train, monkeypatch):
     seen = []
-    monkeypatch.setattr(biencoder_recipe, "_fit", lambda model, *rest: seen.append(model))
+    monkeypatch.setattr(runs, "fit", lambda model, *rest: seen.append(model))
     monkeypatch.setattr(biencoder_recipe, "_reported", lambda *rest: None)
     train(frozen="context_encoder", token_types="tokenizer")
     trained = {weight.path.split("/")[1] for weight in seen[0].trainable_weights}
