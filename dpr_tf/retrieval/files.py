@@ -93,8 +93,8 @@ def retrieve(
         depth: hybrid: passages to take from each of the two.
         match: whether answers are strings or regular expressions.
         batch_size: questions that are searched together; more need fewer passes over a large index.
-        precision: what the question encoder computes in, as for `embed`; it need not be what the passages were
-            embedded in.
+        precision: what the question encoder computes in, as for `embed`; it need not be what the passages
+            were embedded in.
         progress: whether to show a progress bar on stderr.
 
     Raises:
