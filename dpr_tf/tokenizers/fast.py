@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -19,6 +20,11 @@ from .options import CallOptions, SettledOptions, settle
 from .rows import wanted
 from .special import special_token
 from .vocabulary import read_tokenizer_json, read_vocabulary, write_vocabulary
+
+# The Rust tokenizer has truncation and padding as settings: two threads would encode with each other's. One
+# lock for all, since a tokenizer with a lock of its own could be neither copied nor pickled; the library
+# takes all cores by itself.
+_SETTINGS_LOCK = threading.Lock()
 
 
 class BertTokenizerFast(TokenizerBase):
@@ -261,7 +267,8 @@ class BertTokenizerFast(TokenizerBase):
             raise TypeError(
                 f"a batch is a list of texts or of (text, text) pairs; found {type(batch).__name__}"
             )
-        encodings = self._run(list(batch), options)
+        with _SETTINGS_LOCK:
+            encodings = self._run(list(batch), options)
         if not encodings:
             raise IndexError("tokenizing an empty batch: give at least one text")
         rows = encodings

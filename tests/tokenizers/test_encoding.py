@@ -4,6 +4,7 @@ missing."""
 import copy
 import pickle
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -175,3 +176,15 @@ def test_made_from_data():
 def test_repr_names_the_settings(role):
     text = repr(tokenizer_class(role, "fast")(vocabulary_file("tiny"), model_max_length=40))
     assert "vocab_size=150, model_max_length=40, is_fast=True" in text
+
+
+def test_threads_do_not_encode_with_each_others_settings():
+    words = {word: i for i, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a"])}
+    shared = dpr.DPRQuestionEncoderTokenizerFast(vocabulary=words)
+
+    def longest(max_length):
+        rows = [shared(["a " * 60] * 4, truncation=True, max_length=max_length) for _ in range(200)]
+        return {len(ids) for row in rows for ids in row["input_ids"]}
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(longest, [8, 16, 24, 32])) == [{8}, {16}, {24}, {32}]
