@@ -44,30 +44,43 @@ class LazyArray:
 
     __call__ = read
 
-    def read_into(self, array: np.ndarray) -> None:
-        """Reads the numbers into a contiguous array of this shape and dtype."""
-        array[...] = self.read()
+    def blocks(self, memory: np.ndarray) -> Iterator[np.ndarray]:
+        """The array a few rows at a time, as many as `memory` has, each to be used before the next.
+
+        Args:
+            memory: a contiguous array of this dtype, whose rows are shaped as this array's are; it may be
+                overwritten with each block.
+        """
+        array = self.read()
+        for first in range(0, len(array), len(memory)):
+            yield array[first : first + len(memory)]
 
     def __repr__(self) -> str:
         return f"LazyArray(shape={self.shape}, dtype={self.dtype.name})"
 
 
 class StoredArray(LazyArray):
-    """An array that lies in a file in one piece, and can be read into memory that is there already."""
+    """An array that lies in a file in one piece, row by row; of this one blocks need no other memory."""
 
-    def __init__(self, shape: tuple[int, ...], dtype: Any, fill: Callable[[np.ndarray], None]):
-        """Keeps `fill`, which must read the numbers into a contiguous array of this shape and dtype."""
-        super().__init__(shape, dtype, self._read_new)
-        self._fill = fill
+    def __init__(self, shape: tuple[int, ...], dtype: Any, path: Path, offset: int):
+        """Keeps the file and at which of its bytes the numbers begin."""
+        super().__init__(shape, dtype, self._read_whole)
+        self._path = path
+        self._offset = offset
 
-    def _read_new(self) -> np.ndarray:
+    def _read_whole(self) -> np.ndarray:
         array = empty(self.shape, self.dtype)
-        self._fill(array)
+        read_block(self._path, self._offset, array)
         return array
 
-    def read_into(self, array: np.ndarray) -> None:
-        """Reads the numbers into a contiguous array of this shape and dtype; copies nothing."""
-        self._fill(array)
+    def blocks(self, memory: np.ndarray) -> Iterator[np.ndarray]:
+        """As in `LazyArray`, but each block is read into `memory`."""
+        place = self._offset
+        for first in range(0, self.shape[0], len(memory)):
+            block = memory[: self.shape[0] - first]
+            read_block(self._path, place, block)
+            place += block.nbytes
+            yield block
 
 
 class Checkpoint(Mapping[str, LazyArray]):

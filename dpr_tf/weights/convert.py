@@ -331,29 +331,29 @@ def _laid_out(lazy: LazyArray, transpose: bool, dtype: np.dtype, scratch: _Scrat
     """The array in its variable's layout and dtype, contiguous, in memory of its own."""
     if not transpose and lazy.dtype == dtype:
         return lazy.read()
-    array = scratch.array("file", lazy.shape, lazy.dtype)
-    lazy.read_into(array)
-    laid_out = empty(array.shape[::-1] if transpose else array.shape, dtype)
+    laid_out = empty(lazy.shape[::-1] if transpose else lazy.shape, dtype)
     with np.errstate(over="ignore"):  # what becomes infinite is found afterwards
         if transpose:
-            _transpose(array, laid_out.T, scratch)
+            _transpose(lazy, laid_out.T, scratch)
         else:
-            laid_out[...] = array
+            laid_out[...] = lazy.read()
     return laid_out
 
 
-def _transpose(array: np.ndarray, target: np.ndarray, scratch: _Scratch) -> None:
+def _transpose(lazy: LazyArray, target: np.ndarray, scratch: _Scratch) -> None:
     """Copies a matrix into one that lies in memory by columns.
 
     A few rows at a time, that fit into the processor's cache, from where they lie a little apart: numbers of
     one column at distances of a power of two would push each other out of it.
     """
-    columns = array.shape[1]
+    columns = lazy.shape[1]
+    memory = scratch.array("file", (_ROWS, columns), lazy.dtype)
     rows = scratch.array("rows", (_ROWS, columns + _APART), target.dtype)[:, :columns]
-    for first in range(0, len(array), _ROWS):
-        block = array[first : first + _ROWS]
+    first = 0
+    for block in lazy.blocks(memory):
         rows[: len(block)] = block
-        target[first : first + _ROWS] = rows[: len(block)]
+        target[first : first + len(block)] = rows[: len(block)]
+        first += len(block)
 
 
 def _all_finite(array: np.ndarray) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dpr_tf.weights.arrays import Checkpoint, CheckpointError, LazyArray, StoredArray
+from dpr_tf.weights.arrays import Checkpoint, CheckpointError, LazyArray, empty
 
 if TYPE_CHECKING:
     import h5py
@@ -158,10 +158,12 @@ def _lazy(path: Path, file: h5py.File, place: str) -> LazyArray:
             f"{path}: {place}: {dataset.nbytes} bytes expected, {stored} stored: compressed or damaged. "
             "Save the weights again without compression"
         )
-    return StoredArray(dataset.shape, dtype.newbyteorder("="), lambda array: _read(path, place, array))
+    native = dtype.newbyteorder("=")
+    return LazyArray(dataset.shape, native, lambda: _read(path, place, empty(dataset.shape, native)))
 
 
-def _read(path: Path, place: str, array: np.ndarray) -> None:
+def _read(path: Path, place: str, array: np.ndarray) -> np.ndarray:
+    """Reads a dataset into an array of its shape, which it returns."""
     import h5py
 
     try:
@@ -170,3 +172,4 @@ def _read(path: Path, place: str, array: np.ndarray) -> None:
                 file[place].read_direct(array)
     except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
         raise CheckpointError(f"{path}: {place} cannot be read: {error}") from error
+    return array

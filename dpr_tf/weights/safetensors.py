@@ -21,7 +21,6 @@ from dpr_tf.weights.arrays import (
     StoredArray,
     file_size,
     numpy_dtype,
-    read_block,
 )
 
 LARGEST_HEADER = 100_000_000  # bytes; the limit of the format's own library
@@ -175,4 +174,4 @@ def _whole_numbers(value: Any) -> bool:
 
 
 def _lazy(path: Path, offset: int, dtype: np.dtype, shape: tuple[int, ...]) -> LazyArray:
-    return StoredArray(shape, dtype, lambda array: read_block(path, offset, array))
+    return StoredArray(shape, dtype, path, offset)

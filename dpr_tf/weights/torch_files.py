@@ -233,7 +233,7 @@ def _lazy(path: Path, key: str, tensor: Tensor, places: dict[str, tuple[int, int
 
     offset = start + first * dtype.itemsize
     if nothing or _in_one_piece(tensor):
-        return StoredArray(tensor.shape, dtype, lambda array: read_block(path, offset, array))
+        return StoredArray(tensor.shape, dtype, path, offset)
 
     def read() -> np.ndarray:
         block = empty((count,), dtype)

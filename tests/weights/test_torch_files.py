@@ -12,6 +12,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from dpr_tf.weights import arrays as arrays_module
 from dpr_tf.weights import torch_files
 from dpr_tf.weights.arrays import CheckpointError, LazyArray
 
@@ -48,8 +49,7 @@ def rezip(data, change=None, compression=zipfile.ZIP_STORED, drop=(), rename=lam
 
 
 def test_nothing_of_a_tensor_is_read_before_it_is_asked_for(recorded, monkeypatch):
-    reads = []
-    monkeypatch.setattr(torch_files, "read_block", lambda *args: reads.append(args))
+    reads = _watch_reads(monkeypatch)
     checkpoint = torch_files.read_torch(recorded("formats/ctx-bin-zip") / "pytorch_model.bin")
     assert len(checkpoint) == 37
     assert not reads
@@ -57,15 +57,26 @@ def test_nothing_of_a_tensor_is_read_before_it_is_asked_for(recorded, monkeypatc
 
 def test_optimizer_state_is_not_read(recorded, monkeypatch):
     path = recorded("original/biencoder-proj-training") / "checkpoint.cp"
-    seen = []
-    real = torch_files.read_block
-    monkeypatch.setattr(torch_files, "read_block", lambda *args: seen.append(args[2].size) or real(*args))
+    reads = _watch_reads(monkeypatch)
     checkpoint = torch_files.read_torch(path)
     arrays = {key: array.read() for key, array in checkpoint.items()}
     # two encoders, each 150 * 16 + ...: a third of the file, the rest is Adam's two moments
-    assert sum(seen) == sum(array.size for array in arrays.values())
-    assert 4 * sum(seen) < path.stat().st_size / 2.5
+    assert sum(reads) == sum(array.size for array in arrays.values())
+    assert 4 * sum(reads) < path.stat().st_size / 2.5
     assert all(key.startswith(("question_model.", "ctx_model.")) for key in arrays)
+
+
+def _watch_reads(monkeypatch):
+    """A list that grows by how many numbers each read of a file is asked for."""
+    reads, real = [], arrays_module.read_block
+
+    def watched(path, offset, array):
+        reads.append(array.size)
+        real(path, offset, array)
+
+    for module in (arrays_module, torch_files):
+        monkeypatch.setattr(module, "read_block", watched)
+    return reads
 
 
 def test_encoder_params_become_plain_data(recorded):
