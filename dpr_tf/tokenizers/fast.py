@@ -27,6 +27,16 @@ from .vocabulary import read_tokenizer_json, read_vocabulary, write_vocabulary
 _SETTINGS_LOCK = threading.Lock()
 
 
+def _renew_lock() -> None:
+    """In a forked process nobody is left to release the lock that another thread held."""
+    global _SETTINGS_LOCK
+    _SETTINGS_LOCK = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
 class BertTokenizerFast(TokenizerBase):
     """WordPiece tokenizer of BERT on the Rust library.
 

@@ -2,7 +2,9 @@
 missing."""
 
 import copy
+import os
 import pickle
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -188,3 +190,24 @@ def test_threads_do_not_encode_with_each_others_settings():
 
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(longest, [8, 16, 24, 32])) == [{8}, {16}, {24}, {32}]
+
+
+FORK = """
+import os, signal
+import dpr_tf.tokenizers as dpr
+from dpr_tf.tokenizers import fast
+words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a"]
+tokenizer = dpr.DPRQuestionEncoderTokenizerFast(vocabulary={word: i for i, word in enumerate(words)})
+with fast._SETTINGS_LOCK:  # as if another thread were encoding
+    child = os.fork()
+    if not child:
+        signal.alarm(20)
+        os._exit(0 if tokenizer("a")["input_ids"] == [2, 5, 3] else 1)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_process_forked_while_a_thread_encodes_can_encode():
+    done = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["0"]
