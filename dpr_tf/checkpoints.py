@@ -47,7 +47,7 @@ def classes(role: str) -> tuple[Any, Any]:
 
 
 def load_checkpoint(
-    role: str, name: str | os.PathLike[str], subfolder: str = "", dtype: str | None = None
+    role: str, name: str | os.PathLike[str], subfolder: str = "", precision: str | None = None
 ) -> tuple[Any, Any]:
     """Loads a model and its tokenizer.
 
@@ -55,27 +55,38 @@ def load_checkpoint(
         role: one of `ROLES`.
         name: a folder or a Hub id.
         subfolder: folder inside it.
-        dtype: Keras's dtype or precision policy, such as "bfloat16"; default: Keras's own.
+        precision: "float32", "bfloat16" or "int8" (products with weights, for inference on a processor);
+            default: Keras's own dtype.
 
     Raises:
         OSError: if the checkpoint or its tokenizer cannot be found or read.
-        ValueError: if it is of another role, or its tokenizer knows more tokens than the model.
+        ValueError: if it is of another role, or its tokenizer knows more tokens than the model, or this
+            machine cannot compute in int8.
     """
     model_class, tokenizer_class = classes(role)
+    dtype = "float32" if precision == "int8" else precision
     model = model_class.from_pretrained(name, subfolder=subfolder, from_pt=True, dtype=dtype)
+    if precision == "int8":
+        from dpr_tf.models.int8 import to_int8
+
+        to_int8(model)
     tokenizer = tokenizer_class.from_pretrained(name, subfolder=subfolder)
     _check_vocabulary(role, name, tokenizer, model)
     return model, tokenizer
 
 
-def check_precision(precision: str) -> None:
-    """Refuses anything but the two precisions that `embed`, `retrieve` and `answer` compute in.
+def check_precision(precision: str, allowed: tuple[str, ...] = ("float32", "bfloat16")) -> None:
+    """Refuses precisions that a recipe does not compute in.
 
     Raises:
-        ValueError: for another one.
+        ValueError: for another one, or for int8 on a machine that cannot compute in it.
     """
-    if precision not in ("float32", "bfloat16"):
-        raise ValueError(f"precision={precision!r}: expected 'float32' or 'bfloat16'")
+    if precision not in allowed:
+        raise ValueError(f"precision={precision!r}: expected {' or '.join(map(repr, allowed))}")
+    if precision == "int8":
+        from dpr_tf.models.int8 import check_int8
+
+        check_int8()
 
 
 def load_to_train(

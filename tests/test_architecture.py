@@ -30,6 +30,7 @@ DRAWING = {
     "models.inputs": set(),
     "models.tree": set(),
     "models.bert": {"config", "models.activations"},
+    "models.int8": set(),  # takes a model as argument
     "models.sources": {"config", "hub", "weights.*"},
     "models.pretrained": {"config", "hub", "models.bert", "models.sources", "serving", "weights.*"},
     "models.dpr": {
@@ -171,6 +172,7 @@ THIRD_PARTY = {
     "tensorflow": [
         "doctor",
         "inference",
+        "models.int8",
         "models.pretrained",
         "retrieval.indexes.int8",
         "serving.saved_model",

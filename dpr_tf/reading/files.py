@@ -95,7 +95,7 @@ def answer(
     read = len(first.passages) if k is None else k
     tally = _Tally(list(measure or [one for one in _KS if one <= max(read, 1)]))
     model = Reader(
-        *load_checkpoint("reader", reader, dtype=precision),
+        *load_checkpoint("reader", reader, precision=precision),
         max_length=max_length,
         max_answer_length=max_answer_length,
         batch_size=batch_size,

@@ -152,7 +152,7 @@ def _dense(
 ) -> Retriever:
     index = load_index(folder, memory_map=True)
     in_order = _in_order(folder, index, passages, collection)
-    encoder = load_checkpoint("question_encoder", question_encoder, dtype=precision)
+    encoder = load_checkpoint("question_encoder", question_encoder, precision=precision)
     return Retriever(*encoder, index, in_order)
 
 

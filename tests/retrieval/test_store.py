@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from precisions import needs_int8
 from small_words import PIECES, save_checkpoints
 
 from dpr_tf.checkpoints import load_checkpoint
@@ -244,7 +245,7 @@ def test_refuses_a_folder_with_other_files(tmp_path, run):
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
         ({"shard_size": 0}, "shard_size must be at least 1, got 0"),
         ({"token_types": "ones"}, "token_types='ones': expected one of 'zeros', 'tokenizer'"),
-        ({"precision": "int8"}, "precision='int8': expected 'float32' or 'bfloat16'"),
+        ({"precision": "half"}, "precision='half': expected 'float32' or 'bfloat16' or 'int8'"),
         ({"dtype": "int8"}, "dtype='int8': expected one of 'float32', 'float16'"),
         ({"worker": 2, "workers": 2}, "worker=2: of 2 workers the numbers are 0 to 1"),
         ({"passages": []}, "there are no passages to embed"),
@@ -257,17 +258,18 @@ def test_refuses_mistakes_before_the_model_is_loaded(run, monkeypatch, options, 
         run(**options)
 
 
-def test_in_bfloat16_vectors_are_near_and_another_store(tmp_path, checkpoint):
+@pytest.mark.parametrize("precision", ["bfloat16", pytest.param("int8", marks=needs_int8)])
+def test_in_other_precisions_vectors_are_near_and_another_store(tmp_path, checkpoint, precision):
     file = tmp_path / "passages.tsv"
     write_passages(file, PASSAGES)
     run = functools.partial(embed, file, str(checkpoint), shard_size=20, progress=False)
     run(tmp_path / "exact")
     with pytest.raises(ValueError, match="model"):
-        run(tmp_path / "exact", precision="bfloat16")
-    run(tmp_path / "half", precision="bfloat16")
-    exact, half = (all_vectors(VectorStore.open(tmp_path / name))[1] for name in ("exact", "half"))
-    assert half.dtype == np.float32
-    assert 1e-4 < np.abs(half - exact).max() < 0.05 * np.abs(exact).max()
+        run(tmp_path / "exact", precision=precision)
+    run(tmp_path / "rough", precision=precision)
+    exact, rough = (all_vectors(VectorStore.open(tmp_path / name))[1] for name in ("exact", "rough"))
+    assert rough.dtype == np.float32
+    assert 1e-4 < np.abs(rough - exact).max() < 0.05 * np.abs(exact).max()
 
 
 def test_refuses_a_collection_that_changes_meanwhile(tmp_path, run, monkeypatch, loaded):

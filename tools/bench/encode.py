@@ -56,9 +56,12 @@ ENGINES = {
     "transformers4 sorted": ("transformers4", encode(engines.transformers4)),
     "transformers4": ("transformers4", encode(engines.transformers4, "in order")),
     "transformers4 padded to 256": ("transformers4", encode(engines.transformers4, "256")),
-    "dpr_tf bfloat16": ("ours", encode(engines.ours, dtype="bfloat16")),
+    "dpr_tf bfloat16": ("ours", encode(engines.ours, precision="bfloat16")),
     "pytorch bfloat16 sorted": ("peers", encode(engines.torch, bfloat16=True)),
     "openvino bfloat16 sorted": ("peers", encode(engines.openvino, precision="bf16")),
+    "dpr_tf int8": ("ours", encode(engines.ours, precision="int8")),
+    "openvino int8 sorted": ("peers", encode(engines.openvino_int8)),
+    "onnxruntime int8 sorted": ("peers", encode(engines.onnxruntime, int8=True)),
     "tf.matmul": ("ours", engines.ceiling),
     "tf.matmul bfloat16": ("ours", lambda folder: engines.ceiling(folder, "bfloat16")),
 }

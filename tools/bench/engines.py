@@ -19,12 +19,12 @@ Forward = Callable[[np.ndarray, np.ndarray], np.ndarray]  # ids and mask, int32 
 CHECKED = 4  # numbers of each of the first vectors that are compared
 
 
-def ours(folder: Path, dtype: str = "float32") -> Forward:
-    """As `embed_passages` runs it."""
-    from dpr_tf import TFDPRContextEncoder
+def ours(folder: Path, precision: str = "float32") -> Forward:
+    """As `embed` runs it."""
+    from dpr_tf.checkpoints import load_checkpoint
     from dpr_tf.inference import compile_forward
 
-    model = TFDPRContextEncoder.from_pretrained(folder / "model", dtype=dtype)
+    model, _ = load_checkpoint("context_encoder", folder / "model", precision=precision)
     forward = compile_forward(model, ("input_ids", "attention_mask"), ("pooler_output",))
     return lambda ids, mask: forward({"input_ids": ids, "attention_mask": mask})[0]
 
@@ -70,10 +70,11 @@ def transformers4(folder: Path) -> Forward:
     return lambda ids, mask: run(ids, mask).numpy()
 
 
-def onnxruntime(folder: Path) -> Forward:
-    """ONNX Runtime, on the export of Transformers' PyTorch model."""
+def onnxruntime(folder: Path, int8: bool = False) -> Forward:
+    """ONNX Runtime, on the export of Transformers' PyTorch model; in int8 with dynamic ranges."""
     import onnxruntime
     import torch
+    from onnxruntime.quantization import quantize_dynamic
 
     example = _example()
     axes = {0: torch.export.Dim("texts"), 1: torch.export.Dim("tokens")}
@@ -86,6 +87,8 @@ def onnxruntime(folder: Path) -> Forward:
         dynamic_shapes=(axes, axes),
         dynamo=True,
     )
+    if int8:
+        quantize_dynamic(path, path := str(folder / "model_int8.onnx"), per_channel=True)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     return lambda ids, mask: session.run(None, {"ids": ids, "mask": mask})[0]
 
@@ -95,6 +98,22 @@ def openvino(folder: Path, precision: str = "f32") -> Forward:
     import openvino
 
     run, _ = _openvino(openvino.convert_model(torch_model(folder), example_input=_example()), precision)
+    return lambda ids, mask: run([ids, mask])
+
+
+def openvino_int8(folder: Path) -> Forward:
+    """OpenVINO in int8, its ranges measured on a few of the texts."""
+    import nncf
+    import openvino
+
+    model = openvino.convert_model(torch_model(folder), example_input=_example())
+    texts = [(row[None], np.ones_like(row[None])) for row in read_rows(folder)[:32]]
+    quantized = nncf.quantize(
+        model,
+        nncf.Dataset(texts, lambda text: dict(enumerate(text))),
+        model_type=nncf.ModelType.TRANSFORMER,
+    )
+    run, _ = _openvino(quantized, "f32")
     return lambda ids, mask: run([ids, mask])
 
 

@@ -1,0 +1,114 @@
+"""Products in int8: exact where they must be, near float32 as a whole, and refused where there are none."""
+
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from precisions import needs_int8
+
+from dpr_tf import DPRConfig, TFDPRQuestionEncoder, TFDPRReader
+from dpr_tf.models import int8
+from dpr_tf.models.int8 import Int8Dense, check_int8, to_int8
+
+tf = pytest.importorskip("tensorflow")
+
+CONFIG = DPRConfig(
+    vocab_size=50, hidden_size=64, num_attention_heads=2, num_hidden_layers=3, intermediate_size=256
+)
+IDS = np.random.default_rng(0).integers(1, 50, (5, 12))
+
+
+@needs_int8
+def test_products_are_exact_even_where_sixteen_bits_would_overflow():
+    kernel = np.random.default_rng(0).integers(-63, 64, (512, 96)).astype(np.int8)
+    kernel[:, 0] = int8._LEVELS
+    kernel[:, 1] = -int8._LEVELS
+    fractions = np.random.default_rng(1).integers(0, 256, (40, 512)).astype(np.float32) / 255
+    fractions[0] = 1.0
+    for rows in (1, 40):
+        found = int8._product(tf.constant(fractions[:rows]), tf.bitcast(kernel, tf.qint8)).numpy()
+        expected = fractions[:rows].astype(np.float64) @ kernel
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=0.01)
+
+
+@needs_int8
+@pytest.mark.parametrize("cls", [TFDPRQuestionEncoder, TFDPRReader])
+def test_a_model_is_near_itself_in_float32(cls):
+    model = cls(CONFIG)
+    before = [np.asarray(output) for output in model(IDS).to_tuple()]
+    to_int8(model)
+    for exact, rough in zip(before, model(IDS).to_tuple(), strict=True):
+        error = np.linalg.norm(rough - exact) / np.linalg.norm(exact)
+        assert 1e-4 < error < 0.05
+
+
+@needs_int8
+def test_states_are_rounded_as_finely_as_bytes_allow():
+    """What is left when the rounded weights are computed with in float32: the rounding of the states."""
+    layer = keras.layers.Dense(32, activation="tanh", bias_initializer="normal")
+    layer.build((None, 64))
+    product = Int8Dense(layer)
+    states = np.random.default_rng(0).normal(3.0, 1.0, (20, 64)).astype(np.float32)
+    step = np.ptp(states, axis=1, keepdims=True) / 255
+    most = step / 2 * np.abs(np.asarray(layer.kernel)).sum(axis=0) + 1e-5
+    assert (np.abs(product(tf.constant(states)) - layer(states)) <= most).all()
+
+
+@needs_int8
+def test_weights_are_rounded_in_place_and_stay_the_models():
+    model = TFDPRQuestionEncoder(CONFIG)
+    names = [weight.path for weight in model.weights]
+    words = np.asarray(model.get_input_embeddings().embeddings).copy()
+    to_int8(model)
+    assert [weight.path for weight in model.weights] == names
+    kernels = [
+        weight for weight in model.weights if "encoder/layer_" in weight.path and "kernel" in weight.path
+    ]
+    assert len(kernels) == 6 * CONFIG.num_hidden_layers
+    for kernel in kernels:
+        for column in np.asarray(kernel).T[:5]:
+            steps = column / (np.abs(column).max() / 63)
+            np.testing.assert_allclose(steps, np.round(steps), atol=1e-4)
+    np.testing.assert_array_equal(model.get_input_embeddings().embeddings, words)
+
+
+@needs_int8
+def test_zeros_and_equal_numbers_have_a_product():
+    layer = keras.layers.Dense(4, kernel_initializer="zeros", bias_initializer="ones")
+    layer.build((None, 8))
+    np.testing.assert_allclose(Int8Dense(layer)(tf.zeros((2, 8))), np.ones((2, 4)))
+    layer.kernel.assign(np.full((8, 4), 0.5))
+    np.testing.assert_allclose(Int8Dense(layer)(tf.fill((2, 8), 3.0)), np.full((2, 4), 13.0), rtol=1e-6)
+
+
+def test_refuses_other_backends(monkeypatch):
+    monkeypatch.setattr(keras.config, "backend", lambda: "jax")
+    with pytest.raises(ValueError, match="needs Keras on TensorFlow, found jax: use 'bfloat16'"):
+        check_int8()
+
+
+def test_refuses_a_gpu(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind])
+    with pytest.raises(ValueError, match="found a GPU: use 'bfloat16'"):
+        check_int8()
+
+
+def test_refuses_processors_without_such_products(monkeypatch):
+    def missing(*_):
+        raise tf.errors.InvalidArgumentError(None, None, "No OpKernel was registered")
+
+    monkeypatch.setattr(int8, "_product", missing)
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
+    with pytest.raises(ValueError, match="no products of bytes for this processor; use 'float32'"):
+        to_int8(TFDPRQuestionEncoder(CONFIG))
+
+
+@needs_int8
+def test_refuses_tensorflow_with_onednn_off():
+    environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0"}
+    command = [sys.executable, "-c", "from dpr_tf.models.int8 import check_int8; check_int8()"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert "ValueError: precision='int8' needs oneDNN, which is off" in done.stderr
