@@ -196,6 +196,7 @@ class PretrainedModel(keras.Model):
         Raises:
             OSError: if the folder cannot be written.
             TypeError: if `kwargs` holds something else.
+            ValueError: if Keras's `quantize` has made weights integers.
         """
         old_token = kwargs.pop("use_auth_token", None)
         token = old_token if token is None else token
@@ -207,20 +208,15 @@ class PretrainedModel(keras.Model):
         folder = Path(save_directory)
         if folder.is_file():
             raise OSError(f"{folder} is a file; give a folder to save the model in.")
-        folder.mkdir(parents=True, exist_ok=True)
         config = DPRConfig.from_dict(self.config.to_dict())
         config.architectures = [type(self).__name__.removeprefix("TF")]
-        rows = names.rows(config, self.head)
+        export = convert.to_torch if safe_serialization else convert.to_tf_h5
+        weights = export(self._plain_weights, names.rows(config, self.head))
+        folder.mkdir(parents=True, exist_ok=True)
         if safe_serialization:
-            weights = convert.to_torch(self._plain_weights, rows)
             written = files.write_safetensors(folder, weights, max_shard_size)
         else:
-            written = files.write_h5(
-                folder,
-                convert.to_tf_h5(self._plain_weights, rows),
-                names.TF_SCOPE[self.head],
-                max_shard_size,
-            )
+            written = files.write_h5(folder, weights, names.TF_SCOPE[self.head], max_shard_size)
         config.save_pretrained(folder)
         sources.warn_of_other_weights(folder, written)
         patterns = [CONFIG_NAME, *(path.name for path in written)]

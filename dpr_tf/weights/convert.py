@@ -153,13 +153,21 @@ def load_bert(
 
 
 def to_torch(variables: Mapping[str, Any], rows: Iterable[Row]) -> dict[str, LazyArray]:
-    """A model's weights under PyTorch's keys and in PyTorch's layout, each made when asked for."""
-    return {row.torch: _exported(variables[row.keras], row.op == names.TRANSPOSE) for row in rows}
+    """A model's weights under PyTorch's keys and in PyTorch's layout, each made when asked for.
+
+    Raises:
+        ValueError: if weights are not of floating point.
+    """
+    return {row.torch: _exported(row, variables, row.op == names.TRANSPOSE) for row in rows}
 
 
 def to_tf_h5(variables: Mapping[str, Any], rows: Iterable[Row]) -> dict[str, LazyArray]:
-    """A model's weights under v4.34's TensorFlow names (without scope), each made when asked for."""
-    return {row.tf: _exported(variables[row.keras], False) for row in rows}
+    """A model's weights under v4.34's TensorFlow names (without scope), each made when asked for.
+
+    Raises:
+        ValueError: if weights are not of floating point.
+    """
+    return {row.tf: _exported(row, variables, False) for row in rows}
 
 
 # Plan
@@ -364,7 +372,13 @@ def _all_finite(array: np.ndarray) -> bool:
 # Export
 
 
-def _exported(variable: Any, transpose: bool) -> LazyArray:
+def _exported(row: Row, variables: Mapping[str, Any], transpose: bool) -> LazyArray:
+    variable = variables[row.keras]
+    if not _is_float(numpy_dtype(variable.dtype)):
+        raise ValueError(
+            f"{row.keras}: floating point expected, found {variable.dtype}: save the model before it is "
+            "quantized, and quantize it again after loading"
+        )
     shape = tuple(int(size) for size in variable.shape)
 
     def read() -> np.ndarray:

@@ -266,6 +266,15 @@ def test_save_and_load(model, tmp_path, arguments):
     assert architectures == [type(model).__name__.removeprefix("TF")]
 
 
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
+@pytest.mark.parametrize("safe", [True, False])
+def test_refuses_to_save_weights_that_were_made_integers(model, tmp_path, safe):
+    model.quantize("int8")
+    with pytest.raises(ValueError, match="kernel: floating point expected, found int8"):
+        model.save_pretrained(tmp_path / "new", safe_serialization=safe)
+    assert not (tmp_path / "new").exists()
+
+
 def test_saving_again_replaces_what_was_there(model, tmp_path):
     model.save_pretrained(tmp_path, max_shard_size="8KB")
     model.weights[0].assign(ops.zeros_like(model.weights[0]))
