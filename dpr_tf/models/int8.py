@@ -9,6 +9,8 @@ import numpy as np
 
 _LEVELS = 63  # of weights: without VNNI, 16 bits hold the sum of two products; 2 * 255 * 63 fits
 _TINY = 1e-12  # keeps zeros from being divided by zero
+_OF_ATTENTION = ("query", "key", "value", "output_dense")
+_OF_BLOCK = ("intermediate", "output_dense")
 
 
 class Int8Dense:
@@ -55,10 +57,9 @@ def to_int8(model: Any) -> None:
     """
     check_int8()
     for block in model.bert_model.encoder.layer:
-        for owner in (block.attention, block):
-            for name in ("query", "key", "value", "intermediate", "output_dense"):
-                if hasattr(owner, name):  # Keras still knows the layer; its variables stay the model's
-                    setattr(owner, name, Int8Dense(getattr(owner, name)))
+        for owner, names in ((block.attention, _OF_ATTENTION), (block, _OF_BLOCK)):
+            for name in names:  # Keras still knows the layer; its variables stay the model's
+                setattr(owner, name, Int8Dense(getattr(owner, name)))
 
 
 def check_int8() -> None:

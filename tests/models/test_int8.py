@@ -91,6 +91,7 @@ def test_refuses_other_backends(monkeypatch):
 
 
 def test_refuses_a_gpu(monkeypatch):
+    monkeypatch.setattr(keras.config, "backend", lambda: "tensorflow")
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind])
     with pytest.raises(ValueError, match="found a GPU: use 'bfloat16'"):
         check_int8()
@@ -100,10 +101,11 @@ def test_refuses_processors_without_such_products(monkeypatch):
     def missing(*_):
         raise tf.errors.InvalidArgumentError(None, None, "No OpKernel was registered")
 
+    monkeypatch.setattr(keras.config, "backend", lambda: "tensorflow")
     monkeypatch.setattr(int8, "_product", missing)
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
     with pytest.raises(ValueError, match="no products of bytes for this processor; use 'float32'"):
-        to_int8(TFDPRQuestionEncoder(CONFIG))
+        check_int8()
 
 
 @needs_int8

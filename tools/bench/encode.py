@@ -60,7 +60,7 @@ ENGINES = {
     "pytorch bfloat16 sorted": ("peers", encode(engines.torch, bfloat16=True)),
     "openvino bfloat16 sorted": ("peers", encode(engines.openvino, precision="bf16")),
     "dpr_tf int8": ("ours", encode(engines.ours, precision="int8")),
-    "openvino int8 sorted": ("peers", encode(engines.openvino_int8)),
+    "openvino int8 sorted": ("peers", encode(engines.openvino, precision="int8")),
     "onnxruntime int8 sorted": ("peers", encode(engines.onnxruntime, int8=True)),
     "tf.matmul": ("ours", engines.ceiling),
     "tf.matmul bfloat16": ("ours", lambda folder: engines.ceiling(folder, "bfloat16")),

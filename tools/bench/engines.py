@@ -94,26 +94,17 @@ def onnxruntime(folder: Path, int8: bool = False) -> Forward:
 
 
 def openvino(folder: Path, precision: str = "f32") -> Forward:
-    """OpenVINO, on Transformers' PyTorch model."""
-    import openvino
-
-    run, _ = _openvino(openvino.convert_model(torch_model(folder), example_input=_example()), precision)
-    return lambda ids, mask: run([ids, mask])
-
-
-def openvino_int8(folder: Path) -> Forward:
-    """OpenVINO in int8, its ranges measured on a few of the texts."""
-    import nncf
+    """OpenVINO, on Transformers' PyTorch model; in int8 with ranges measured on a few of the texts."""
     import openvino
 
     model = openvino.convert_model(torch_model(folder), example_input=_example())
-    texts = [(row[None], np.ones_like(row[None])) for row in read_rows(folder)[:32]]
-    quantized = nncf.quantize(
-        model,
-        nncf.Dataset(texts, lambda text: dict(enumerate(text))),
-        model_type=nncf.ModelType.TRANSFORMER,
-    )
-    run, _ = _openvino(quantized, "f32")
+    if precision == "int8":
+        import nncf
+
+        texts = [{0: row[None], 1: np.ones_like(row[None])} for row in read_rows(folder)[:32]]
+        model = nncf.quantize(model, nncf.Dataset(texts), model_type=nncf.ModelType.TRANSFORMER)
+        precision = "f32"  # of what is not quantized
+    run, _ = _openvino(model, precision)
     return lambda ids, mask: run([ids, mask])
 
 
