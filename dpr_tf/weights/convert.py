@@ -9,9 +9,8 @@ from __future__ import annotations
 import math
 import threading
 import warnings
-from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -290,15 +289,15 @@ def _warn_unexpected(plan: _Plan, checkpoint: Checkpoint) -> None:
 def _assign(pairs: list[tuple[Row, str]], variables: Mapping[str, Any], checkpoint: Checkpoint) -> None:
     scratch = _Scratch()
 
-    def prepare(pair: tuple[Row, str]) -> tuple[np.ndarray, bool]:
+    def prepare(pair: tuple[Row, str]) -> tuple[str, str, np.ndarray, bool]:
         row, key = pair
         transpose = checkpoint.format == "pt" and row.op == names.TRANSPOSE
         array = _laid_out(checkpoint[key], transpose, numpy_dtype(variables[row.keras].dtype), scratch)
-        return array, _all_finite(array)
+        return row.keras, key, array, _all_finite(array)
 
     odd = []
-    for (row, key), (array, finite) in zip(pairs, _ahead(prepare, pairs), strict=True):
-        variables[row.keras].assign(array)
+    for name, key, array, finite in _in_threads(prepare, pairs):
+        variables[name].assign(array)
         if not finite:
             odd.append(key)
     if odd:
@@ -309,16 +308,16 @@ def _assign(pairs: list[tuple[Row, str]], variables: Mapping[str, Any], checkpoi
         )
 
 
-def _ahead(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
-    """`map` in threads, a few items ahead of whoever takes the results."""
-    waiting: deque[Future[_Result]] = deque()
+def _in_threads(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
+    """`map` in threads, a few items ahead of whoever takes the results, which come as they are done."""
+    waiting: set[Future[_Result]] = set()
     with ThreadPoolExecutor(_THREADS) as pool:
         for item in items:
-            waiting.append(pool.submit(function, item))
+            waiting.add(pool.submit(function, item))
             if len(waiting) > 2 * _THREADS:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
+        yield from (future.result() for future in as_completed(waiting))
 
 
 class _Scratch(threading.local):
