@@ -178,6 +178,7 @@ THIRD_PARTY = {
         "serving.saved_model",
         "training.biencoder",
         "training.biencoder_batches",
+        "training.optimizers",
         "training.reader_batches",
         "training.reader_steps",
         "training.replicas",
