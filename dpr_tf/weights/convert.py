@@ -10,7 +10,7 @@ import math
 import threading
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -315,9 +315,17 @@ def _in_threads(function: Callable[[_Item], _Result], items: Iterable[_Item]) ->
         for item in items:
             waiting.add(pool.submit(function, item))
             if len(waiting) > 2 * _THREADS:
-                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in done)
-        yield from (future.result() for future in as_completed(waiting))
+                yield from _taken(waiting)
+        while waiting:
+            yield from _taken(waiting)
+
+
+def _taken(waiting: set[Future[_Result]]) -> Iterator[_Result]:
+    """Takes out what is done, at least one, and keeps no result that was given."""
+    done = wait(waiting, return_when=FIRST_COMPLETED).done
+    waiting -= done
+    while done:
+        yield done.pop().result()
 
 
 class _Scratch(threading.local):
@@ -353,9 +361,9 @@ def _transpose(lazy: LazyArray, target: np.ndarray, scratch: _Scratch) -> None:
     A few rows at a time, that fit into the processor's cache, from where they lie a little apart: numbers of
     one column at distances of a power of two would push each other out of it.
     """
-    columns = lazy.shape[1]
-    memory = scratch.array("file", (_ROWS, columns), lazy.dtype)
-    rows = scratch.array("rows", (_ROWS, columns + _APART), target.dtype)[:, :columns]
+    height, columns = min(_ROWS, lazy.shape[0]), lazy.shape[1]
+    memory = scratch.array("file", (height, columns), lazy.dtype)
+    rows = scratch.array("rows", (height, columns + _APART), target.dtype)[:, :columns]
     first = 0
     for block in lazy.blocks(memory):
         rows[: len(block)] = block
