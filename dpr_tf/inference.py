@@ -2,65 +2,168 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     import keras
 
-Forward = Callable[[Mapping[str, np.ndarray]], tuple[np.ndarray, ...]]
+Batch = Mapping[str, np.ndarray]
+Run = Callable[[dict[str, np.ndarray]], Mapping[str, Any]]
+
+_PER_TOKEN = ("start_logits", "end_logits")  # outputs [batch, tokens]; the others begin with the batch
+_FEW = 64  # tokens of one text up to which packed weights are faster in float32
+_TEXTS = 16  # single texts before weights are packed for them: it takes seconds, and their memory once more
+
+
+class Forward:
+    """A compiled forward pass, as `compile_forward` makes it.
+
+    Attributes:
+        inputs: names of the inputs, int [batch, tokens] each.
+        outputs: names of the outputs.
+    """
+
+    def __init__(self, run: Run, inputs: Sequence[str], outputs: Sequence[str], pads: int | None) -> None:
+        self.inputs, self.outputs = inputs, outputs
+        self._run, self._pads = run, pads
+
+    def __call__(self, batch: Batch) -> tuple[np.ndarray, ...]:
+        """Computes the outputs of a batch, as float32 arrays in their order."""
+        (found,) = self.each([batch])
+        return found
+
+    def each(self, batches: Iterable[Batch]) -> Iterator[tuple[np.ndarray, ...]]:
+        """Computes the outputs of each batch; a GPU gets the next before those of the last are fetched."""
+        started = None
+        for batch in batches:
+            given = {name: np.asarray(batch[name], np.int32) for name in self.inputs}
+            shape = next(iter(given.values())).shape
+            given = given if self._pads is None else few_shapes(given, self._pads)
+            starting = self._run(given), shape
+            if started is not None:
+                yield self._fetch(*started)
+            started = starting
+        if started is not None:
+            yield self._fetch(*started)
+
+    def _fetch(self, result: Mapping[str, Any], shape: tuple[int, int]) -> tuple[np.ndarray, ...]:
+        texts, tokens = slice(shape[0]), slice(shape[1])
+        own = {name: (texts, tokens) if name in _PER_TOKEN else texts for name in self.outputs}
+        return tuple(np.asarray(result[name], np.float32)[own[name]] for name in self.outputs)
 
 
 def compile_forward(model: keras.Model, inputs: Sequence[str], outputs: Sequence[str]) -> Forward:
     """Makes a compiled forward pass, without dropout.
 
     On TensorFlow it is traced once for all batch sizes and lengths; `predict_on_batch` would trace three
-    times until it has found that both vary. On PyTorch it is `predict_on_batch`. So it is on JAX, which
-    compiles for each shape anew: there batches are padded, so that few shapes occur.
+    times until it has found that both vary. On PyTorch it is `predict_on_batch`. JAX compiles for each shape
+    anew: there batches are padded, so that few shapes occur.
+
+    The model's weights may change between calls.
 
     Args:
         model: one of the three models.
         inputs: names of the inputs, int [batch, tokens] each.
         outputs: names of the outputs.
-
-    Returns:
-        A function of {input name: int array} that gives the outputs, as float32 arrays in their order.
     """
     import keras  # here, so that what only names a retriever or a reader does not wait for TensorFlow
 
-    backend = keras.config.backend()
-    run = _traced(model, inputs) if backend == "tensorflow" else model.predict_on_batch
-    if backend == "jax":
-        run = _in_few_shapes(run, outputs, model.config.max_position_embeddings)
+    if keras.config.backend() == "tensorflow":
+        return Forward(_OnTensorFlow(model, inputs), inputs, outputs, None)
+    if keras.config.backend() == "jax":
+        return Forward(_on_jax(model, outputs), inputs, outputs, model.config.max_position_embeddings)
+    return Forward(model.predict_on_batch, inputs, outputs, None)
 
-    def forward(batch: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
-        result = run({name: np.asarray(batch[name], np.int32) for name in inputs})
-        return tuple(np.asarray(result[name], np.float32) for name in outputs)
+
+class _OnTensorFlow:
+    """A traced forward pass, and a second one with packed weights for what is faster with them.
+
+    That is everything in bfloat16, and single short texts in float32, where half the time goes into weights.
+    Packed weights do not follow the model's: each result brings samples of these, and once they have changed,
+    it is thrown away and nothing is packed any more.
+    """
+
+    def __init__(self, model: keras.Model, inputs: Sequence[str]) -> None:
+        from dpr_tf.models.packed import can_pack
+
+        self._model, self._inputs = model, inputs
+        self._dtype = getattr(model, "variable_dtype", "")
+        self._packs = self._dtype in ("bfloat16", "float32") and can_pack(self._dtype)
+        self._single_texts = 0
+        self._plain: Callable | None = None
+        self._packed: Callable | None = None
+        self._weights: np.ndarray | None = None
+        if self._packs and self._dtype == "bfloat16":
+            self._packed = self._traced(packed=True)
+        else:  # traces now, so that the first batch is as fast as the next
+            self._plain = self._traced()
+
+    def __call__(self, batch: Batch) -> Mapping[str, Any]:
+        if self._packs and self._wants_packed(*next(iter(batch.values())).shape):
+            self._packed = self._packed or self._traced(packed=True)
+            result, weights = self._packed(batch)
+            weights = weights.numpy()
+            self._weights = weights if self._weights is None else self._weights
+            if np.array_equal(weights, self._weights, equal_nan=True):
+                return result
+            self._packs, self._packed = False, None
+        self._plain = self._plain or self._traced()
+        return self._plain(batch)
+
+    def _wants_packed(self, texts: int, tokens: int) -> bool:
+        if self._dtype == "bfloat16":
+            return True
+        self._single_texts += texts == 1
+        return texts == 1 and tokens <= _FEW and self._single_texts > _TEXTS
+
+    def _traced(self, packed: bool = False) -> Callable:
+        import tensorflow as tf
+
+        from dpr_tf.models.packed import packing, sampled
+
+        def forward(batch: Any) -> Any:
+            if not packed:
+                return self._model(batch)
+            with packing() as kernels:
+                return self._model(batch), sampled(kernels)
+
+        signature = {name: tf.TensorSpec([None, None], tf.int32, name=name) for name in self._inputs}
+        run = tf.function(forward, input_signature=[signature], autograph=False)
+        run.get_concrete_function()
+        return run
+
+
+def _on_jax(model: keras.Model, outputs: Sequence[str]) -> Callable:
+    """The model, compiled to compute these outputs alone; `predict_on_batch` takes 1.3 times as long."""
+    import jax
+    import keras
+
+    if keras.distribution.distribution() is not None:
+        return model.predict_on_batch  # which puts each part of a batch where it belongs
+
+    @jax.jit
+    def run(trainable: list, other: list, batch: dict) -> dict:
+        result, _ = model.stateless_call(trainable, other, batch, training=False)
+        return {name: result[name] for name in outputs}
+
+    def forward(batch: Batch) -> dict:
+        groups = (model.trainable_variables, model.non_trainable_variables)
+        return run(*([variable.value for variable in group] for group in groups), dict(batch))
 
     return forward
 
 
-def _in_few_shapes(run: Callable, outputs: Sequence[str], longest: int) -> Callable:
-    """Rounds rows up to a power of two, tokens to a multiple of 32; nobody attends to what is added."""
+def few_shapes(batch: dict[str, np.ndarray], longest: int) -> dict[str, np.ndarray]:
+    """Rounds rows up to a power of two, tokens to a multiple of 32; nobody attends to what is added.
 
-    def padded(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        rows, tokens = next(iter(batch.values())).shape
-        more_tokens = max(0, min(-tokens % 32, longest - tokens))
-        more = ((0, (1 << (rows - 1).bit_length()) - rows), (0, more_tokens))
-        result = run({name: np.pad(array, more) for name, array in batch.items()})
-        per_token = ("start_logits", "end_logits")
-        own = {name: (slice(rows), slice(tokens)) if name in per_token else slice(rows) for name in outputs}
-        return {name: result[name][own[name]] for name in outputs}
-
-    return padded
-
-
-def _traced(model: keras.Model, inputs: Sequence[str]) -> Callable:
-    import tensorflow as tf
-
-    signature = {name: tf.TensorSpec([None, None], tf.int32, name=name) for name in inputs}
-    run = tf.function(lambda batch: model(batch), input_signature=[signature], autograph=False)
-    run.get_concrete_function()  # traces now, so that the first batch is as fast as the next
-    return run
+    Args:
+        batch: int arrays [rows, tokens].
+        longest: how many tokens the model takes.
+    """
+    rows, tokens = next(iter(batch.values())).shape
+    more_tokens = max(0, min(-tokens % 32, longest - tokens))
+    more = ((0, (1 << (rows - 1).bit_length()) - rows), (0, more_tokens))
+    return {name: np.pad(array, more) for name, array in batch.items()}

@@ -29,8 +29,9 @@ DRAWING = {
     "models.activations": set(),
     "models.inputs": set(),
     "models.tree": set(),
-    "models.bert": {"config", "models.activations"},
+    "models.bert": {"config", "models.activations", "models.packed"},
     "models.int8": set(),  # takes a model as argument
+    "models.packed": set(),
     "models.sources": {"config", "hub", "weights.*"},
     "models.pretrained": {"config", "hub", "models.bert", "models.sources", "serving", "weights.*"},
     "models.dpr": {
@@ -49,7 +50,7 @@ DRAWING = {
     # Tokenizers know no model.
     "tokenizers.*": {"hub", "tokenizers.*"},
     # Text to vectors to passages to answers; each takes its model and tokenizer as arguments.
-    "inference": set(),
+    "inference": {"models.packed"},
     "data.vectors": {"data.*", "weights.arrays", "weights.pickled", "weights.pickles"},  # no pickle runs code
     "data.*": {"data.*"},
     "retrieval": set(),  # names its modules in strings, so that what is sparse loads no Keras
@@ -161,7 +162,7 @@ THIRD_PARTY = {
     "h5py": ["weights.hdf5"],
     "huggingface_hub": ["hub"],
     "ir_measures": ["evaluation.ranking"],
-    "jax": ["models.tree"],
+    "jax": ["inference", "models.tree"],
     "keras": ["doctor", "inference", "models.*", "serving.*", "training.*"],
     "matplotlib": ["evaluation.curves"],
     "ml_dtypes": ["models.torch_pretrained", "weights.arrays"],
@@ -173,6 +174,7 @@ THIRD_PARTY = {
         "doctor",
         "inference",
         "models.int8",
+        "models.packed",
         "models.pretrained",
         "retrieval.indexes.int8",
         "serving.saved_model",

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from dpr_tf import DPRConfig, TFDPRReader
-from dpr_tf.inference import _in_few_shapes, compile_forward
+from dpr_tf.inference import Forward, compile_forward, few_shapes
 
 INPUTS, OUTPUTS = ("input_ids", "attention_mask"), ("relevance_logits", "end_logits")
 
@@ -55,16 +55,42 @@ def test_traces_once_and_before_the_first_batch():
 
 
 def test_where_each_shape_is_compiled_there_are_few():
-    seen = []
+    shapes = [
+        few_shapes(batch(*shape), 40)["input_ids"].shape for shape in ((3, 7), (4, 32), (1, 33), (7, 40))
+    ]
+    assert shapes == [(4, 32), (4, 32), (1, 40), (8, 40)]
+    padded = few_shapes(batch(3, 7), 40)
+    np.testing.assert_array_equal(padded["input_ids"][:3, :7], batch(3, 7)["input_ids"])
+    assert padded["attention_mask"].sum() == 3 * 7
 
+
+def test_padding_is_cut_off_again():
     def run(inputs):
         ids, mask = inputs["input_ids"], inputs["attention_mask"]
-        seen.append(ids.shape)
         return {"pooler_output": (ids * mask).sum(axis=1), "start_logits": ids * mask}
 
-    padded = _in_few_shapes(run, ("pooler_output", "start_logits"), longest=40)
+    forward = Forward(run, INPUTS, ("pooler_output", "start_logits"), pads=40)
     for shape in ((3, 7), (4, 32), (1, 33), (7, 40), (5, 35)):
-        result = padded(batch(*shape))
-        np.testing.assert_array_equal(result["start_logits"], batch(*shape)["input_ids"])
-        np.testing.assert_array_equal(result["pooler_output"], batch(*shape)["input_ids"].sum(axis=1))
-    assert seen == [(4, 32), (4, 32), (1, 40), (8, 40), (8, 40)]
+        sums, ids = forward(batch(*shape))
+        np.testing.assert_array_equal(ids, batch(*shape)["input_ids"])
+        np.testing.assert_array_equal(sums, batch(*shape)["input_ids"].sum(axis=1))
+
+
+def test_the_next_batch_is_started_before_the_last_is_fetched():
+    events = []
+
+    class Result:
+        def __init__(self, ids):
+            events.append("start")
+            self.ids = ids
+
+        def __array__(self, dtype=None, copy=None):
+            events.append("fetch")
+            return self.ids.astype(dtype)
+
+    forward = Forward(lambda inputs: {"x": Result(inputs["input_ids"])}, INPUTS, ("x",), pads=None)
+    found = list(forward.each(batch(rows, 4) for rows in (1, 2, 3)))
+    assert events == ["start", "start", "fetch", "start", "fetch", "fetch"]
+    for rows, (ids,) in zip((1, 2, 3), found, strict=True):
+        np.testing.assert_array_equal(ids, batch(rows, 4)["input_ids"])
+    assert list(forward.each([])) == []

@@ -17,7 +17,8 @@ import numpy as np
 from keras import ops
 
 from dpr_tf.config import DPRConfig
-from dpr_tf.models.activations import FUNCTIONS
+from dpr_tf.models import packed
+from dpr_tf.models.activations import FUNCTIONS, gelu
 
 
 def weight_initializer(config: DPRConfig) -> keras.initializers.Initializer:
@@ -169,9 +170,8 @@ class SelfAttention(keras.layers.Layer):
             self.distance_embedding.build()
         self.built = True
 
-    def _split_heads(self, tokens, shape):
-        states = ops.reshape(tokens, (shape[0], shape[1], self.heads, self.head_size))
-        return ops.transpose(states, (0, 2, 1, 3))  # [B * L, hidden] -> [B, heads, L, head]
+    def _heads(self, tokens, shape):
+        return ops.reshape(tokens, (shape[0], shape[1], self.heads, self.head_size))
 
     def _relative_scores(self, query, key):
         """What distances add to the scores; the query is scaled already."""
@@ -183,7 +183,22 @@ class SelfAttention(keras.layers.Layer):
             scores = scores + ops.einsum("bhrd,lrd->bhlr", key * self.scale, table)
         return scores
 
-    def call(self, states, mask_scores, seeds=None, first_only=False):
+    def _attend(self, query, key, value, mask_scores, seed):
+        """Context [B, Q, heads, head] and probabilities [B, heads, Q, L], after dropout as in PyTorch."""
+        # Scaled before the product: behind it, TensorFlow puts scale and mask into it, and oneDNN's product
+        # with both takes up to three times as long.
+        heads = (query * self.scale, key, value)
+        query, key, value = (ops.transpose(states, (0, 2, 1, 3)) for states in heads)
+        scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))  # [B, heads, Q, L]
+        if self.distance_embedding is not None:
+            scores = scores + self._relative_scores(query, key)
+        scores = scores + mask_scores
+        # Over a single token the softmax is one, and Keras warns of it.
+        probabilities = ops.ones_like(scores) if scores.shape[-1] == 1 else ops.softmax(scores, axis=-1)
+        probabilities = dropout(probabilities, self.config.attention_probs_dropout_prob, seed)
+        return ops.transpose(ops.matmul(probabilities, value), (0, 2, 1, 3)), probabilities
+
+    def call(self, states, mask_scores, seeds=None, first_only=False, attentions=True):
         """Attends.
 
         Args:
@@ -192,31 +207,29 @@ class SelfAttention(keras.layers.Layer):
                 ignore.
             seeds: two dropout seeds (probabilities, output), or None for no dropout.
             first_only: whether only the first token of each text attends, to all tokens.
+            attentions: whether the probabilities are wanted; on JAX, a GPU has a kernel that keeps none.
 
         Returns:
-            States as a matrix of tokens [B * Q, hidden] and probabilities [B, heads, Q, L], after dropout as
-            in PyTorch; Q is 1 with `first_only`, else L.
+            States as a matrix of tokens [B * Q, hidden] and probabilities [B, heads, Q, L] or None; Q is 1
+            with `first_only`, else L.
         """
         attending = states[:, :1] if first_only else states
         mask_scores = mask_scores[:, :, :1] if first_only else mask_scores
         shape, attending_shape = ops.shape(states), ops.shape(attending)
         attending, tokens = as_matrix(attending), as_matrix(states)
-        # Scaled before the product: behind it, TensorFlow puts scale and mask into it, and oneDNN's product
-        # with both takes up to three times as long.
-        query = self._split_heads(self.query(attending) * self.scale, attending_shape)
-        key, value = (self._split_heads(layer(tokens), shape) for layer in (self.key, self.value))
-        scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))  # [B, heads, Q, L]
-        if self.distance_embedding is not None:
-            scores = scores + self._relative_scores(query, key)
-        scores = scores + mask_scores
-        # Over a single token the softmax is one, and Keras warns of it.
-        probabilities = ops.ones_like(scores) if scores.shape[-1] == 1 else ops.softmax(scores, axis=-1)
-        probabilities = dropout(probabilities, self.config.attention_probs_dropout_prob, seeds and seeds[0])
-        context = ops.matmul(probabilities, value)
-        context = ops.transpose(context, (0, 2, 1, 3))  # [B, heads, Q, head] -> [B, Q, heads, head]
-        output = self.output_dense(ops.reshape(context, (-1, self.config.hidden_size)))
-        output = dropout(output, self.config.hidden_dropout_prob, seeds and seeds[1])
-        return self.LayerNorm(output + attending), probabilities
+        query = self._heads(computed(self.query, attending), attending_shape)
+        key, value = (self._heads(computed(layer, tokens), shape) for layer in (self.key, self.value))
+        one_kernel = keras.config.backend() == "jax" and self.distance_embedding is None
+        if one_kernel and seeds is None and not attentions:
+            probabilities, mask_shape = None, (shape[0], 1, attending_shape[1], shape[1])
+            mask = ops.broadcast_to(mask_scores == 0.0, mask_shape)
+            context = ops.dot_product_attention(query, key, value, mask=mask, scale=self.scale)
+        else:
+            context, probabilities = self._attend(query, key, value, mask_scores, seeds and seeds[0])
+        context = ops.reshape(context, (-1, self.config.hidden_size))
+        rate = self.config.hidden_dropout_prob
+        output = with_residual(self.output_dense, context, attending, rate, seeds and seeds[1])
+        return self.LayerNorm(output), probabilities
 
 
 class Block(keras.layers.Layer):
@@ -248,24 +261,25 @@ class Block(keras.layers.Layer):
         self.LayerNorm.build(shape)
         self.built = True
 
-    def call(self, states, mask_scores, seeds=None, first_only=False):
+    def call(self, states, mask_scores, seeds=None, first_only=False, attentions=True):
         """Computes states of all tokens, or of the first of each text only.
 
         Args:
-            states, mask_scores, first_only: as for SelfAttention.
+            states, mask_scores, first_only, attentions: as for SelfAttention.
             seeds: three dropout seeds, or None for no dropout.
 
         Returns:
-            States [B, Q, hidden] and attention probabilities [B, heads, Q, L]; Q is 1 with `first_only`, else
-            L.
+            States [B, Q, hidden] and attention probabilities [B, heads, Q, L] or None; Q is 1 with
+            `first_only`, else L.
         """
         tokens, probabilities = self.attention(
-            states, mask_scores, seeds=seeds and seeds[:2], first_only=first_only
+            states, mask_scores, seeds=seeds and seeds[:2], first_only=first_only, attentions=attentions
         )
-        output = self.output_dense(self.intermediate(tokens))
-        output = dropout(output, self.config.hidden_dropout_prob, seeds and seeds[2])
-        shape = (ops.shape(states)[0], ops.shape(probabilities)[2], self.config.hidden_size)
-        return ops.reshape(self.LayerNorm(output + tokens), shape), probabilities
+        rate = self.config.hidden_dropout_prob
+        inner = computed(self.intermediate, tokens)
+        output = with_residual(self.output_dense, inner, tokens, rate, seeds and seeds[2])
+        shape = (ops.shape(states)[0], 1 if first_only else ops.shape(states)[1], self.config.hidden_size)
+        return ops.reshape(self.LayerNorm(output), shape), probabilities
 
 
 class Encoder(keras.layers.Layer):
@@ -285,27 +299,28 @@ class Encoder(keras.layers.Layer):
             block.build()
         self.built = True
 
-    def call(self, states, mask_scores, training=False, first_only=False):
+    def call(self, states, mask_scores, training=False, first_only=False, attentions=True):
         """Runs the blocks.
 
         Args:
-            states, mask_scores: as for Block.
+            states, mask_scores, attentions: as for Block.
             training: whether to drop units out.
             first_only: whether the last block computes the first token of each text only.
 
         Returns:
             The last states, those before the first and after each block, and each block's attentions.
         """
-        hidden_states, attentions = [states], []
+        hidden_states, all_probabilities = [states], []
         for block in self.layer:
             # Drawn here, outside of what may be recomputed, so that both computations drop the same units.
             seeds = [self.seed_generator.next() for _ in range(3)] if training else None
-            run = functools.partial(block, first_only=first_only and block is self.layer[-1])
+            last = block is self.layer[-1]
+            run = functools.partial(block, first_only=first_only and last, attentions=attentions)
             run = keras.remat(run) if training and self.gradient_checkpointing else run
             states, probabilities = run(states, mask_scores, seeds)
             hidden_states.append(states)
-            attentions.append(probabilities)
-        return states, tuple(hidden_states), tuple(attentions)
+            all_probabilities.append(probabilities)
+        return states, tuple(hidden_states), tuple(all_probabilities)
 
 
 class Bert(keras.layers.Layer):
@@ -330,6 +345,7 @@ class Bert(keras.layers.Layer):
         inputs_embeds=None,
         training=False,
         first_only=False,
+        attentions=True,
     ):
         """Computes states.
 
@@ -340,17 +356,20 @@ class Bert(keras.layers.Layer):
             training: whether to drop units out.
             first_only: whether the last states are wanted of the first token only: the last block, which
                 computes little else then, is nearly free.
+            attentions: whether the attention probabilities are wanted.
 
         Returns:
             Last states [B, L or 1, hidden], tuple of all states, tuple of attention probabilities
-            [B, heads, L, L]; the last of each tuple is cut as the last states are.
+            [B, heads, L, L], or of None; the last of each tuple is cut as the last states are.
         """
         states = self.embeddings(input_ids, token_type_ids, inputs_embeds, training=training)
         mask = ops.expand_dims(ops.cast(attention_mask, self.compute_dtype), 1)  # [B, 1, (L,) L]
         if len(attention_mask.shape) == 2:
             mask = ops.expand_dims(mask, 1)
         mask_scores = (1.0 - mask) * lowest(self.compute_dtype)
-        return self.encoder(states, mask_scores, training=training, first_only=first_only)
+        return self.encoder(
+            states, mask_scores, training=training, first_only=first_only, attentions=attentions
+        )
 
 
 def dense(
@@ -369,6 +388,8 @@ class LayerNorm(keras.layers.LayerNormalization):
         """Normalises float [..., hidden]; in float32 under half precision, as Keras does."""
         if keras.config.backend() == "torch":
             return super().call(inputs)  # a kernel of its own
+        if packed.normalises(inputs):
+            return packed.normalised(self, inputs)
         x = ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
         centred = x - ops.mean(x, axis=-1, keepdims=True)
         variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
@@ -385,6 +406,20 @@ def layer_norm(config: DPRConfig, dtype: Any) -> LayerNorm:
 def as_matrix(states: Any) -> Any:
     """States of texts as one row per token: [B, L, hidden] -> [B * L, hidden]."""
     return ops.reshape(states, (-1, states.shape[-1]))
+
+
+def computed(layer: Any, states: Any) -> Any:
+    """What a Dense layer computes of states, a matrix; with packed weights where inference wants them."""
+    if packed.packs(layer, states):
+        return packed.product(layer, states, "GeluExact" if layer.activation is gelu else "")
+    return layer(states)
+
+
+def with_residual(layer: Any, states: Any, residual: Any, rate: float, seed: Any) -> Any:
+    """What a Dense layer without activation computes of states, dropped out, and the residual."""
+    if packed.packs(layer, states):
+        return packed.product(layer, states, residual=residual)
+    return dropout(layer(states), rate, seed) + residual
 
 
 def dropout(x: Any, rate: float, seed: Any) -> Any:

@@ -58,13 +58,21 @@ class VectorEncoder(keras.layers.Layer):
         inputs_embeds=None,
         training=False,
         first_only=False,
+        attentions=True,
     ):
         """Returns states [B, L, hidden], vectors [B, dim], all states, attentions.
 
-        With `first_only`, the last states and attentions are those of the first token.
+        With `first_only`, the last states and attentions are those of the first token; without `attentions`
+        these are None.
         """
         states, hidden_states, attentions = self.bert_model(
-            input_ids, attention_mask, token_type_ids, inputs_embeds, training=training, first_only=first_only
+            input_ids,
+            attention_mask,
+            token_type_ids,
+            inputs_embeds,
+            training=training,
+            first_only=first_only,
+            attentions=attentions,
         )
         vectors = ops.take(states, 0, axis=1)
         if self.encode_proj is not None:
@@ -88,10 +96,10 @@ class SpanPredictor(keras.layers.Layer):
         self.qa_classifier.build((None, self.config.hidden_size))
         self.built = True
 
-    def call(self, input_ids=None, attention_mask=None, inputs_embeds=None, training=False):
+    def call(self, input_ids=None, attention_mask=None, inputs_embeds=None, training=False, attentions=True):
         """Returns start logits [N, L], end logits [N, L], relevance logits [N], all states, attentions."""
         states, _, hidden_states, attentions = self.encoder(
-            input_ids, attention_mask, None, inputs_embeds, training=training
+            input_ids, attention_mask, None, inputs_embeds, training=training, attentions=attentions
         )
         logits = self.qa_outputs(states)  # [N, L, 2]
         relevance = self.qa_classifier(ops.take(states, 0, axis=1))  # [N, 1]
@@ -174,6 +182,7 @@ class DPRModel(PretrainedModel):
         asked = {name: self._flag(flags, f"output_{name}") for name in ("hidden_states", "attentions")}
         if self.reads_first_only:
             bound["first_only"] = not any(asked.values())
+        bound["attentions"] = asked["attentions"]
         *heads, hidden_states, attentions = self.body(**bound, training=bool(flags["training"]))
         output = self.make_output(
             heads,

@@ -140,8 +140,10 @@ class Embedder:
             count += len(lengths)
             # The longest first: too little memory shows at once.
             by_length = np.argsort(-lengths, kind="stable")
-            for chosen in np.split(by_length, range(batch_size, len(by_length), batch_size)):
-                (vectors[window.start + chosen],) = self._forward(self._batch(window.rows, chosen))
+            parts = np.split(by_length, range(batch_size, len(by_length), batch_size))
+            found = self._forward.each(self._batch(window.rows, part) for part in parts)
+            for chosen, (part_vectors,) in zip(parts, found, strict=True):
+                vectors[window.start + chosen] = part_vectors
                 if bar is not None:
                     bar.update(len(chosen))
             if window.start + len(lengths) == window.texts:

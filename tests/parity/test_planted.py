@@ -131,10 +131,11 @@ def test_scores_not_scaled(encoder, monkeypatch):
 def test_heads_split_in_the_wrong_order(encoder, monkeypatch):
     model, name = encoder
 
-    def split(self, tokens, shape):
-        return ops.reshape(tokens, (shape[0], self.heads, shape[1], self.head_size))
+    def heads(self, tokens, shape):
+        states = ops.reshape(tokens, (shape[0], self.heads, shape[1], self.head_size))
+        return ops.transpose(states, (0, 2, 1, 3))
 
-    monkeypatch.setattr(bert.SelfAttention, "_split_heads", split)
+    monkeypatch.setattr(bert.SelfAttention, "_heads", heads)
     must_fail(model, name)
 
 
@@ -158,10 +159,10 @@ def test_the_last_block_of_the_first_token(encoder, monkeypatch, mistake):
     model, name = encoder
     sound = bert.SelfAttention.call
 
-    def call(self, states, mask_scores, seeds=None, first_only=False):
+    def call(self, states, mask_scores, first_only=False, **kwargs):
         if first_only:
             states, mask_scores = mistake(states, mask_scores)
-        return sound(self, states, mask_scores, seeds, first_only)
+        return sound(self, states, mask_scores, first_only=first_only, **kwargs)
 
     monkeypatch.setattr(bert.SelfAttention, "call", call)
     must_fail(model, name)

@@ -6,6 +6,7 @@ Every engine reads the same random weights, so that their vectors can be compare
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -89,7 +90,9 @@ def onnxruntime(folder: Path, int8: bool = False) -> Forward:
     )
     if int8:
         quantize_dynamic(path, path := str(folder / "model_int8.onnx"), per_channel=True)
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = cores()
+    session = onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
     return lambda ids, mask: session.run(None, {"ids": ids, "mask": mask})[0]
 
 
@@ -126,9 +129,18 @@ def _openvino(model: Any, precision: str) -> tuple[Callable[[list[np.ndarray]], 
     """Runs a model on its inputs in their order, and says which these are."""
     import openvino
 
-    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
+    settings = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": precision,
+        "INFERENCE_NUM_THREADS": cores(),
+    }
     compiled = openvino.Core().compile_model(model, "CPU", settings)
     return lambda values: compiled(values)[0], list(compiled.inputs)
+
+
+def cores() -> int:
+    """The processor's cores that this process may use (`taskset`); not every engine asks."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _example() -> tuple[Any, Any]:
@@ -163,8 +175,7 @@ def encode(make: Callable[..., Forward], batching: str = "sorted", **settings: A
     Args:
         make: an engine of this module.
         batching: "sorted", texts of similar length together, padded to the longest; "in order", padded to the
-            longest; "256", in order, padded to 256 tokens, as the original DPR does; "few shapes", sorted,
-            padded to a multiple of 64, for engines that compile each shape.
+            longest; "256", in order, padded to 256 tokens, as the original DPR does.
         **settings: of `make`.
     """
 
@@ -173,10 +184,10 @@ def encode(make: Callable[..., Forward], batching: str = "sorted", **settings: A
         rows = read_rows(folder)
         size = read_options(folder)["batch_size"]
         order = np.arange(len(rows))
-        if batching in ("sorted", "few shapes"):
+        if batching == "sorted":
             order = np.argsort([-len(row) for row in rows], kind="stable")
         chosen = np.split(order, range(size, len(rows), size))
-        multiple = {"256": 256, "few shapes": 64}.get(batching, 1)
+        multiple = 256 if batching == "256" else 1
         batches = [pad([rows[row] for row in some], multiple) for some in chosen]
         places = np.argsort(order)[:CHECKED]
 

@@ -1,0 +1,147 @@
+"""Products with weights that are packed once: for inference, on TensorFlow and a processor.
+
+oneDNN multiplies fastest by weights in an order of its own, and fully uses a matrix unit, as AMX, only then.
+TensorFlow lets it keep weights in that order where they are constants. Those of a Keras model are variables,
+packed in each call or not at all. Here nodes are made as TensorFlow makes them, but for the word that their
+weight stays as it is. Who runs such a graph has to see that it does: `sampled` tells.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import Any
+
+import keras
+
+_kernels: ContextVar[list[Any] | None] = ContextVar("kernels", default=None)  # those packed, while it is on
+
+
+@contextlib.contextmanager
+def packing() -> Iterator[list[Any]]:
+    """While a graph is made: the blocks' products have weights that are packed at the first call.
+
+    Yields:
+        The kernels these products have, in their order, as they are met.
+    """
+    kernels: list[Any] = []
+    token = _kernels.set(kernels)
+    try:
+        yield kernels
+    finally:
+        _kernels.reset(token)
+
+
+def packs(layer: Any, states: Any) -> bool:
+    """Whether `product` is what the layer computes of these states: a plain Dense, on a matrix, uncast."""
+    return (
+        _kernels.get() is not None
+        and isinstance(layer, keras.layers.Dense)
+        and len(states.shape) == 2
+        and layer.kernel.dtype == keras.backend.standardize_dtype(states.dtype)
+        and not layer.lora_enabled
+        and layer.quantization_mode is None
+    )
+
+
+def product(layer: keras.layers.Dense, states: Any, fused: str = "", residual: Any = None) -> Any:
+    """A Dense layer on a matrix.
+
+    Args:
+        layer: one that `packs` says yes to.
+        states: [tokens, inputs], in the kernel's dtype.
+        fused: TensorFlow's name of the layer's activation, where oneDNN computes it with the product.
+        residual: [tokens, units] to add, to a layer without activation.
+
+    Returns:
+        [tokens, units], after the activation.
+    """
+    kernels = _kernels.get()
+    assert kernels is not None
+    kernels.append(layer.kernel.value)
+    inputs = [states, layer.kernel.value, layer.bias.value]
+    if residual is not None:
+        return _product([*inputs, residual], "Add")
+    found = _product(inputs, fused)
+    return found if fused else layer.activation(found)
+
+
+def normalises(states: Any) -> bool:
+    """Whether `normalised` is faster than Keras's operations: in bfloat16, which these cast twice."""
+    return _kernels.get() is not None and keras.backend.standardize_dtype(states.dtype) == "bfloat16"
+
+
+def normalised(layer: keras.layers.LayerNormalization, states: Any) -> Any:
+    """LayerNorm in one node: [tokens, hidden] -> [tokens, hidden]; within, in float32."""
+    from tensorflow.core.framework.attr_value_pb2 import AttrValue
+
+    inputs = [states, layer.gamma.value, layer.beta.value]
+    return _node("_MklLayerNorm", inputs, states.shape, epsilon=AttrValue(f=layer.epsilon))
+
+
+def sampled(kernels: list[Any]) -> Any:
+    """The first row of each kernel, and a part of its first column: whatever trains a model changes them.
+
+    Returns:
+        float32 [numbers].
+    """
+    import tensorflow as tf
+
+    parts = [part for kernel in kernels for part in (kernel[0], kernel[::32, 0])]
+    return tf.concat([tf.zeros(0), *(tf.cast(part, tf.float32) for part in parts)], axis=0)
+
+
+@functools.lru_cache
+def can_pack(dtype: str) -> bool:
+    """Whether TensorFlow has such products here, in a float dtype: it tries one.
+
+    It has them on x86-64, unless oneDNN is off; in bfloat16 where the processor has instructions for it.
+    """
+    if keras.config.backend() != "tensorflow" or os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0":
+        return False
+    import tensorflow as tf
+    from tensorflow.python.util import _pywrap_utils
+
+    # A product that oneDNN refuses ends the process, so TensorFlow is asked before one is tried.
+    supported = getattr(_pywrap_utils, "IsDataTypeSupportedByOneDNNOnThisCPU", lambda dtype: False)
+    if tf.config.list_physical_devices("GPU") or not supported(tf.as_dtype(dtype)):
+        return False
+    ones = tf.ones((16, 16), dtype)
+    try:
+        found = tf.function(lambda: _product([ones, ones, ones[0]], "GeluExact"), autograph=False)()
+    except (tf.errors.OpError, ValueError):  # no such node, or no kernel for it
+        return False
+    return bool(tf.reduce_all(found == 17.0))
+
+
+def _product(inputs: list[Any], fused: str) -> Any:
+    """States times kernel plus bias; then an activation, or the addition of a fourth input, fused with it."""
+    from tensorflow.core.framework.attr_value_pb2 import AttrValue
+
+    names = [name.encode() for name in ("BiasAdd", fused) if name]
+    return _node(
+        "_MklNativeFusedMatMul",
+        inputs,
+        [inputs[0].shape[0], inputs[1].shape[1]],
+        num_args=AttrValue(i=len(inputs) - 2),
+        fused_ops=AttrValue(list=AttrValue.ListValue(s=names)),
+        is_filter_const=AttrValue(b=True),
+        _kernel=AttrValue(s=b"MklNameChangeOp"),  # the label its kernel is registered under
+    )
+
+
+def _node(kind: str, inputs: list[Any], shape: Any, **attributes: Any) -> Any:
+    """A node that TensorFlow's graph rewriting makes, and its Python has no function for."""
+    import tensorflow as tf
+    from tensorflow.core.framework.attr_value_pb2 import AttrValue
+
+    inputs = [tf.convert_to_tensor(value) for value in inputs]
+    dtype = inputs[0].dtype
+    attributes["T"] = AttrValue(type=dtype.as_datatype_enum)
+    graph = tf.compat.v1.get_default_graph()
+    (found,) = graph.create_op(kind, inputs, [dtype], attrs=attributes, name=kind.strip("_")).outputs
+    found.set_shape(shape)
+    return found
