@@ -103,8 +103,8 @@ class _OnTensorFlow:
 
     def __call__(self, batch: Batch) -> Mapping[str, Any]:
         if self._packs and self._wants_packed(*next(iter(batch.values())).shape):
-            self._packed = self._packed or self._traced(packed=True)
-            result, weights = self._packed(batch)
+            run = self._packed = self._packed or self._traced(packed=True)
+            result, weights = run(batch)
             weights = weights.numpy()
             self._weights = weights if self._weights is None else self._weights
             if np.array_equal(weights, self._weights, equal_nan=True):

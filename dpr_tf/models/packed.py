@@ -41,7 +41,7 @@ def packs(layer: Any, states: Any) -> bool:
         _kernels.get() is not None
         and isinstance(layer, keras.layers.Dense)
         and len(states.shape) == 2
-        and layer.kernel.dtype == keras.backend.standardize_dtype(states.dtype)
+        and layer.variable_dtype == keras.backend.standardize_dtype(states.dtype)
         and not layer.lora_enabled
         and layer.quantization_mode is None
     )
@@ -69,9 +69,9 @@ def product(layer: keras.layers.Dense, states: Any, fused: str = "", residual: A
     return found if fused else layer.activation(found)
 
 
-def normalises(states: Any) -> bool:
+def normalises(layer: keras.layers.LayerNormalization) -> bool:
     """Whether `normalised` is faster than Keras's operations: in bfloat16, which these cast twice."""
-    return _kernels.get() is not None and keras.backend.standardize_dtype(states.dtype) == "bfloat16"
+    return _kernels.get() is not None and layer.variable_dtype == "bfloat16"
 
 
 def normalised(layer: keras.layers.LayerNormalization, states: Any) -> Any:

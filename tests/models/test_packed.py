@@ -107,7 +107,6 @@ def test_what_is_not_a_plain_layer_is_not_packed(dtype):
         assert not packed.packs(adapted, matrix)
         assert not packed.packs(integers, matrix)
         assert not packed.packs(layer(dtype), states(dtype, 2, 3, 32))
-        assert not packed.packs(layer("mixed_bfloat16"), states("bfloat16", 3, 32))
     assert not packed.packs(layer(dtype), matrix)
 
 
@@ -120,7 +119,7 @@ def pack(model, outputs=("pooler_output",)):
     """A forward pass that has packed the weights, for single texts of `batch`."""
     forward = compile_forward(model, INPUTS, outputs)
     forward(batch())
-    assert len(forward._run._weights)
+    assert forward._run._weights is not None
     return forward
 
 
@@ -130,6 +129,7 @@ def test_a_forward_pass_equals_the_model(cls, dtype, at_once):
     model = cls(CONFIG, dtype=dtype)
     outputs = [name for name, _ in model(batch()).items()]
     forward = pack(model, outputs)
+    assert len(forward._run._weights)
     for tokens in (12, 1, 30, 64, 12):
         given = batch(tokens=tokens)
         given["attention_mask"][:, 20:] = 0
@@ -187,6 +187,15 @@ def test_adapters_are_computed(at_once):
     attention.query.lora_kernel_b.assign(np.ones(attention.query.lora_kernel_b.shape))
     forward = pack(model)
     np.testing.assert_allclose(forward(batch())[0], model(batch())["pooler_output"], atol=1e-5)
+
+
+@pytest.mark.skipif(not packed.can_pack("float32"), reason="TensorFlow packs no weights on this machine")
+def test_weights_that_are_cast_are_not_packed(at_once):
+    """On a processor without bfloat16, oneDNN would end the process."""
+    model = TFDPRQuestionEncoder(CONFIG, dtype="mixed_bfloat16")
+    forward = pack(model)
+    assert not len(forward._run._weights)
+    np.testing.assert_allclose(forward(batch())[0], model(batch())["pooler_output"], atol=0.1)
 
 
 def test_nothing_is_packed_where_onednn_is_off(monkeypatch):
