@@ -41,6 +41,11 @@ def batch(texts=1, tokens=12):
     return {"input_ids": ids, "attention_mask": np.ones_like(ids)}
 
 
+def assert_close(found, expected, dtype, factor=1.0):
+    found, expected = (np.asarray(values, np.float32) for values in (found, expected))
+    np.testing.assert_allclose(found, expected, atol=CLOSE[dtype] * factor)
+
+
 def layer(dtype, **settings):
     keras.utils.set_random_seed(3)
     made = keras.layers.Dense(48, dtype=dtype, bias_initializer="normal", **settings)
@@ -72,7 +77,7 @@ def test_a_product_is_that_of_its_layer(dtype, rows):
     for activation, fused in (("gelu", "GeluExact"), ("tanh", ""), ("linear", "")):
         plain = layer(dtype, activation=FUNCTIONS[activation])
         found, kernels = run_packed(functools.partial(packed.product, plain, fused=fused), given)
-        np.testing.assert_allclose(found, plain(given), atol=CLOSE[dtype])
+        assert_close(found, plain(given), dtype)
         assert len(kernels) == 1
 
 
@@ -83,8 +88,8 @@ def test_a_residual_is_added_and_stays_what_it_was(dtype):
     (found, after), _ = run_packed(
         lambda x, r: (packed.product(plain, x, residual=r), tf.identity(r)), given, residual
     )
-    np.testing.assert_allclose(found, plain(given) + residual, atol=CLOSE[dtype])
-    np.testing.assert_array_equal(after, residual)
+    assert_close(found, plain(given) + residual, dtype)
+    assert_close(after, residual, dtype, factor=0.0)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -93,7 +98,7 @@ def test_normalised_is_layer_norm(dtype):
     norm.build((None, 32))
     given = states(dtype, 14, 32) * 3.0 + 1.0
     found, _ = run_packed(lambda x: packed.normalised(norm, x), given)
-    np.testing.assert_allclose(found, norm(given), atol=CLOSE[dtype] / 5)
+    assert_close(found, norm(given), dtype, factor=0.2)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -134,7 +139,7 @@ def test_a_forward_pass_equals_the_model(cls, dtype, at_once):
         given = batch(tokens=tokens)
         given["attention_mask"][:, 20:] = 0
         for name, found in zip(outputs, forward(given), strict=True):
-            np.testing.assert_allclose(found, model(given)[name], atol=CLOSE[dtype])
+            assert_close(found, model(given)[name], dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -153,7 +158,7 @@ def test_changed_weights_are_noticed(dtype, change, at_once):
         kernel.assign(np.asarray(kernel, np.float32) * (np.arange(256) != 7))
     for _ in range(2):
         (after,) = forward(batch())
-        np.testing.assert_allclose(after, model(batch())["pooler_output"], atol=CLOSE[dtype])
+        assert_close(after, model(batch())["pooler_output"], dtype)
         assert np.abs(after - before).max() > 1e-3
 
 
@@ -186,7 +191,7 @@ def test_adapters_are_computed(at_once):
     attention = model.bert_model.encoder.layer[0].attention
     attention.query.lora_kernel_b.assign(np.ones(attention.query.lora_kernel_b.shape))
     forward = pack(model)
-    np.testing.assert_allclose(forward(batch())[0], model(batch())["pooler_output"], atol=1e-5)
+    assert_close(forward(batch())[0], model(batch())["pooler_output"], "float32")
 
 
 @pytest.mark.skipif(not packed.can_pack("float32"), reason="TensorFlow packs no weights on this machine")
@@ -195,7 +200,7 @@ def test_weights_that_are_cast_are_not_packed(at_once):
     model = TFDPRQuestionEncoder(CONFIG, dtype="mixed_bfloat16")
     forward = pack(model)
     assert not len(forward._run._weights)
-    np.testing.assert_allclose(forward(batch())[0], model(batch())["pooler_output"], atol=0.1)
+    assert_close(forward(batch())[0], model(batch())["pooler_output"], "bfloat16")
 
 
 def test_nothing_is_packed_where_onednn_is_off(monkeypatch):
