@@ -62,7 +62,7 @@ def compile_forward(model: keras.Model, inputs: Sequence[str], outputs: Sequence
     times until it has found that both vary. On PyTorch it is `predict_on_batch`. JAX compiles for each shape
     anew: there batches are padded, so that few shapes occur.
 
-    The model's weights may change between calls.
+    The model's weights may change between calls, as training changes them.
 
     Args:
         model: one of the three models.
@@ -144,10 +144,12 @@ def _on_jax(model: keras.Model, outputs: Sequence[str]) -> Callable:
     if keras.distribution.distribution() is not None:
         return model.predict_on_batch  # which puts each part of a batch where it belongs
 
-    @jax.jit
-    def run(trainable: list, other: list, batch: dict) -> dict:
+    def compute(trainable: list, other: list, batch: dict) -> dict:
         result, _ = model.stateless_call(trainable, other, batch, training=False)
         return {name: result[name] for name in outputs}
+
+    # Kept with the model, as Keras keeps what `predict` compiles; not by setattr, which looks for layers.
+    run = model.__dict__.setdefault("_compiled_forward", {}).setdefault(tuple(outputs), jax.jit(compute))
 
     def forward(batch: Batch) -> dict:
         groups = (model.trainable_variables, model.non_trainable_variables)

@@ -34,11 +34,34 @@ def batch(rows, tokens):
 def test_equals_the_model_without_dropout(model, shape):
     relevance, ends = compile_forward(model, INPUTS, OUTPUTS)(batch(*shape))
     expected = model(batch(*shape), training=False)
-    np.testing.assert_allclose(relevance, expected.relevance_logits, atol=1e-5)
-    np.testing.assert_allclose(ends, expected.end_logits, atol=1e-5)
+    np.testing.assert_allclose(relevance, keras.ops.convert_to_numpy(expected.relevance_logits), atol=1e-5)
+    np.testing.assert_allclose(ends, keras.ops.convert_to_numpy(expected.end_logits), atol=1e-5)
     assert relevance.dtype == ends.dtype == np.float32
 
 
+@pytest.mark.skipif(keras.config.backend() != "jax", reason="JAX compiles each shape of each function")
+def test_what_jax_compiled_is_used_again(model):
+    compile_forward(model, INPUTS, OUTPUTS)(batch(6, 13))
+    run = model._compiled_forward[OUTPUTS]
+    compiled = run._cache_size()
+    compile_forward(model, INPUTS, OUTPUTS)(batch(6, 13))
+    assert model._compiled_forward[OUTPUTS] is run
+    assert run._cache_size() == compiled
+
+
+@pytest.mark.parametrize("shape", [(3, 7), (1, 9)])
+def test_follows_the_models_weights(model, shape):
+    forward = compile_forward(model, INPUTS, OUTPUTS)
+    before, _ = forward(batch(*shape))
+    kernel = model.span_predictor.qa_classifier.kernel
+    kernel.assign(kernel * 2.0)
+    after, _ = forward(batch(*shape))
+    expected = keras.ops.convert_to_numpy(model(batch(*shape)).relevance_logits)
+    np.testing.assert_allclose(after, expected, atol=1e-5)
+    assert np.abs(after - before).max() > 1e-3
+
+
+@pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="only TensorFlow traces ahead")
 def test_traces_once_and_before_the_first_batch():
     traces = []
 

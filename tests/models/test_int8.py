@@ -7,13 +7,12 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from precisions import needs_int8
 
 from dpr_tf import DPRConfig, TFDPRQuestionEncoder, TFDPRReader
 from dpr_tf.models import int8
 from dpr_tf.models.int8 import Int8Dense, check_int8, to_int8
-
-tf = pytest.importorskip("tensorflow")
 
 CONFIG = DPRConfig(
     vocab_size=50, hidden_size=64, num_attention_heads=2, num_hidden_layers=3, intermediate_size=256
