@@ -55,7 +55,9 @@ class Forward:
         return tuple(np.asarray(result[name], np.float32)[own[name]] for name in self.outputs)
 
 
-def compile_forward(model: keras.Model, inputs: Sequence[str], outputs: Sequence[str]) -> Forward:
+def compile_forward(
+    model: keras.Model, inputs: Sequence[str], outputs: Sequence[str], *, single_texts: bool = False
+) -> Forward:
     """Makes a compiled forward pass, without dropout.
 
     On TensorFlow it is traced once for all batch sizes and lengths; `predict_on_batch` would trace three
@@ -68,11 +70,13 @@ def compile_forward(model: keras.Model, inputs: Sequence[str], outputs: Sequence
         model: one of the three models.
         inputs: names of the inputs, int [batch, tokens] each.
         outputs: names of the outputs.
+        single_texts: whether single texts will come often, as questions do. In float32 the first ones then
+            may differ from later ones in the last bits: weights are packed for the latter.
     """
     import keras  # here, so that what only names a retriever or a reader does not wait for TensorFlow
 
     if keras.config.backend() == "tensorflow":
-        return Forward(_OnTensorFlow(model, inputs), inputs, outputs, None)
+        return Forward(_OnTensorFlow(model, inputs, single_texts), inputs, outputs, None)
     if keras.config.backend() == "jax":
         return Forward(_on_jax(model, outputs), inputs, outputs, model.config.max_position_embeddings)
     return Forward(model.predict_on_batch, inputs, outputs, None)
@@ -81,17 +85,19 @@ def compile_forward(model: keras.Model, inputs: Sequence[str], outputs: Sequence
 class _OnTensorFlow:
     """A traced forward pass, and a second one with packed weights for what is faster with them.
 
-    That is everything in bfloat16, and single short texts in float32, where half the time goes into weights.
+    That is everything in bfloat16, and in float32 single short texts, if many are expected: half of their
+    time goes into weights.
     Packed weights do not follow the model's: each result brings samples of these, and once they have changed,
     it is thrown away and nothing is packed any more.
     """
 
-    def __init__(self, model: keras.Model, inputs: Sequence[str]) -> None:
+    def __init__(self, model: keras.Model, inputs: Sequence[str], single_texts: bool) -> None:
         from dpr_tf.models.packed import can_pack
 
         self._model, self._inputs = model, inputs
         self._dtype = getattr(model, "variable_dtype", "")
-        self._packs = self._dtype in ("bfloat16", "float32") and can_pack(self._dtype)
+        wanted = self._dtype == "bfloat16" or (single_texts and self._dtype == "float32")
+        self._packs = wanted and can_pack(self._dtype)
         self._single_texts = 0
         self._plain: Callable | None = None
         self._packed: Callable | None = None

@@ -74,6 +74,7 @@ class Embedder:
         tokenizer: its tokenizer.
         max_length: tokens per text; at most the model's positions are used.
         token_types: as for `embed_passages`.
+        single_texts: as for `compile_forward`.
 
     Attributes:
         dim: width of the vectors.
@@ -83,7 +84,15 @@ class Embedder:
         ValueError: for another `token_types`.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, max_length: int = 256, token_types: str = "zeros") -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        max_length: int = 256,
+        token_types: str = "zeros",
+        *,
+        single_texts: bool = False,
+    ) -> None:
         if token_types not in TOKEN_TYPES:
             raise ValueError(
                 f"token_types={token_types!r}: expected one of {', '.join(map(repr, TOKEN_TYPES))}"
@@ -95,7 +104,9 @@ class Embedder:
         self._inputs = ["input_ids", "attention_mask"]  # without token types the model takes zeros
         if token_types == "tokenizer":
             self._inputs.append("token_type_ids")
-        self._forward: Forward = compile_forward(model, self._inputs, ("pooler_output",))
+        self._forward: Forward = compile_forward(
+            model, self._inputs, ("pooler_output",), single_texts=single_texts
+        )
 
     def embed(self, texts: Sequence[Text], batch_size: int = 32, bar: tqdm | None = None) -> np.ndarray:
         """Embeds texts, or pairs of title and text.

@@ -32,7 +32,7 @@ class Retriever:
                 f"an index needs one vector per passage: found {len(index.ids)} vectors, "
                 f"{len(passages)} passages"
             )
-        self._embedder = Embedder(encoder, tokenizer)
+        self._embedder = Embedder(encoder, tokenizer, single_texts=True)
         if self._embedder.dim != index.dim:
             raise ValueError(
                 f"the question encoder makes vectors of {self._embedder.dim} numbers, the index holds "

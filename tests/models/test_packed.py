@@ -122,7 +122,7 @@ def at_once(monkeypatch):
 
 def pack(model, outputs=("pooler_output",)):
     """A forward pass that has packed the weights, for single texts of `batch`."""
-    forward = compile_forward(model, INPUTS, outputs)
+    forward = compile_forward(model, INPUTS, outputs, single_texts=True)
     forward(batch())
     assert forward._run._weights is not None
     return forward
@@ -164,7 +164,7 @@ def test_changed_weights_are_noticed(dtype, change, at_once):
 
 @pytest.mark.skipif(not packed.can_pack("float32"), reason="TensorFlow packs no weights on this machine")
 def test_float32_is_packed_for_short_single_texts_after_a_few():
-    forward = compile_forward(TFDPRQuestionEncoder(CONFIG), INPUTS, ("pooler_output",))
+    forward = compile_forward(TFDPRQuestionEncoder(CONFIG), INPUTS, ("pooler_output",), single_texts=True)
     for _ in range(dpr_tf.inference._TEXTS):
         forward(batch())
     assert forward._run._packed is None
@@ -175,12 +175,19 @@ def test_float32_is_packed_for_short_single_texts_after_a_few():
     assert forward._run._packed is not None
 
 
+def test_float32_is_not_packed_where_vectors_must_be_the_same_in_every_run(at_once):
+    forward = compile_forward(TFDPRQuestionEncoder(CONFIG), INPUTS, ("pooler_output",))
+    for _ in range(2):
+        forward(batch())
+    assert forward._run._packed is None
+
+
 @pytest.mark.skipif(not packed.can_pack("float32"), reason="TensorFlow packs no weights on this machine")
 def test_a_model_in_int8_stays_one(at_once):
     check_int8()
     model = TFDPRQuestionEncoder(CONFIG)
     to_int8(model)
-    forward = compile_forward(model, INPUTS, ("pooler_output",))
+    forward = compile_forward(model, INPUTS, ("pooler_output",), single_texts=True)
     np.testing.assert_allclose(forward(batch())[0], model(batch())["pooler_output"], atol=1e-2)
 
 

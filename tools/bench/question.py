@@ -11,7 +11,7 @@ from engines import encode
 UNIT = "questions"
 OPTIONS = {"layers": 12, "questions": 40, "batch_size": 1}
 ENGINES = {
-    "dpr_tf": ("ours", encode(engines.ours, "in order")),
+    "dpr_tf": ("ours", encode(engines.ours, "in order", single_texts=True)),
     "openvino": ("peers", encode(engines.openvino, "in order")),
     "openvino on our SavedModel": ("peers", encode(engines.openvino_saved_model, "in order")),
     "onnxruntime": ("peers", encode(engines.onnxruntime, "in order")),
