@@ -171,6 +171,7 @@ class SelfAttention(keras.layers.Layer):
         self.built = True
 
     def _heads(self, tokens, shape):
+        """[B * L, hidden] -> [B, L, heads, head]."""
         return ops.reshape(tokens, (shape[0], shape[1], self.heads, self.head_size))
 
     def _relative_scores(self, query, key):

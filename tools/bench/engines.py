@@ -20,14 +20,19 @@ Forward = Callable[[np.ndarray, np.ndarray], np.ndarray]  # ids and mask, int32 
 CHECKED = 4  # numbers of each of the first vectors that are compared
 
 
-def ours(folder: Path, precision: str = "float32", single_texts: bool = False) -> Forward:
-    """As `embed` runs it, or with `single_texts` a retriever."""
+def compiled(folder: Path, precision: str = "float32", single_texts: bool = False) -> Any:
+    """A dpr_tf Forward, as `embed` makes it, or with `single_texts` a retriever."""
     from dpr_tf.checkpoints import load_checkpoint
     from dpr_tf.inference import compile_forward
 
     model, _ = load_checkpoint("context_encoder", folder / "model", precision=precision)
     names = ("input_ids", "attention_mask")
-    forward = compile_forward(model, names, ("pooler_output",), single_texts=single_texts)
+    return compile_forward(model, names, ("pooler_output",), single_texts=single_texts)
+
+
+def ours(folder: Path, **settings: Any) -> Forward:
+    """Batch by batch; settings are those of `compiled`."""
+    forward = compiled(folder, **settings)
     return lambda ids, mask: forward({"input_ids": ids, "attention_mask": mask})[0]
 
 

@@ -26,15 +26,10 @@ def ours(folder: Path, backend: str) -> Each:
     """As `embed_passages` runs it, on JAX or PyTorch."""
     os.environ["KERAS_BACKEND"] = backend
     os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # the other engines are on the same GPU
-    from dpr_tf.checkpoints import load_checkpoint
-    from dpr_tf.inference import compile_forward
-
-    model, _ = load_checkpoint("context_encoder", folder / "model", precision="bfloat16")
-    names = ("input_ids", "attention_mask")
-    forward = compile_forward(model, names, ("pooler_output",))
+    forward = engines.compiled(folder, "bfloat16")
 
     def each(batches: list[tuple[np.ndarray, np.ndarray]]) -> Iterator[np.ndarray]:
-        given = (dict(zip(names, pair, strict=True)) for pair in batches)
+        given = ({"input_ids": ids, "attention_mask": mask} for ids, mask in batches)
         return (vectors for (vectors,) in forward.each(given))
 
     return each
