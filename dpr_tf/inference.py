@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,30 +29,47 @@ class Forward:
         outputs: names of the outputs.
     """
 
-    def __init__(self, run: Run, inputs: Sequence[str], outputs: Sequence[str], pads: int | None) -> None:
+    def __init__(
+        self,
+        run: Run,
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        *,
+        pads: int | None = None,
+        threads: bool = False,
+    ) -> None:
         self.inputs, self.outputs = inputs, outputs
-        self._run, self._pads = run, pads
+        self._run, self._pads, self._threads = run, pads, threads
 
     def __call__(self, batch: Batch) -> tuple[np.ndarray, ...]:
         """Computes the outputs of a batch, as float32 arrays in their order."""
-        (found,) = self.each([batch])
-        return found
+        given, shape = self._given(batch)
+        return self._fetch(self._run(given), shape)
 
     def each(self, batches: Iterable[Batch]) -> Iterator[tuple[np.ndarray, ...]]:
-        """Computes the outputs of each batch; a GPU gets the next before those of the last are fetched."""
-        started = None
-        for batch in batches:
-            given = {name: np.asarray(batch[name], np.int32) for name in self.inputs}
-            shape = next(iter(given.values())).shape
-            given = given if self._pads is None else few_shapes(given, self._pads)
-            starting = self._run(given), shape
-            if started is not None:
-                yield self._fetch(*started)
-            started = starting
-        if started is not None:
-            yield self._fetch(*started)
+        """Computes the outputs of each batch, in order; the next is started before the last has ended.
 
-    def _fetch(self, result: Mapping[str, Any], shape: tuple[int, int]) -> tuple[np.ndarray, ...]:
+        A processor computes two at once, so that one uses the cores while the other waits for memory.
+        """
+        with ThreadPoolExecutor(2) if self._threads else nullcontext() as pool:
+            waiting = None
+            for batch in batches:
+                given, shape = self._given(batch)
+                started = pool.submit(self._run, given) if pool else self._run(given)
+                if waiting is not None:
+                    yield self._fetch(*waiting)
+                waiting = started, shape
+            if waiting is not None:
+                yield self._fetch(*waiting)
+
+    def _given(self, batch: Batch) -> tuple[dict[str, np.ndarray], tuple[int, int]]:
+        """What the model gets, and the batch's own shape."""
+        given = {name: np.asarray(batch[name], np.int32) for name in self.inputs}
+        shape = next(iter(given.values())).shape
+        return (given if self._pads is None else few_shapes(given, self._pads)), shape
+
+    def _fetch(self, result: Any, shape: tuple[int, int]) -> tuple[np.ndarray, ...]:
+        result = result.result() if isinstance(result, Future) else result
         texts, tokens = slice(shape[0]), slice(shape[1])
         own = {name: (texts, tokens) if name in _PER_TOKEN else texts for name in self.outputs}
         return tuple(np.asarray(result[name], np.float32)[own[name]] for name in self.outputs)
@@ -76,10 +96,10 @@ def compile_forward(
     import keras  # here, so that what only names a retriever or a reader does not wait for TensorFlow
 
     if keras.config.backend() == "tensorflow":
-        return Forward(_OnTensorFlow(model, inputs, single_texts), inputs, outputs, None)
+        return Forward(_OnTensorFlow(model, inputs, single_texts), inputs, outputs, threads=True)
     if keras.config.backend() == "jax":
-        return Forward(_on_jax(model, outputs), inputs, outputs, model.config.max_position_embeddings)
-    return Forward(model.predict_on_batch, inputs, outputs, None)
+        return Forward(_on_jax(model, outputs), inputs, outputs, pads=model.config.max_position_embeddings)
+    return Forward(model.predict_on_batch, inputs, outputs)
 
 
 class _OnTensorFlow:
@@ -102,22 +122,32 @@ class _OnTensorFlow:
         self._plain: Callable | None = None
         self._packed: Callable | None = None
         self._weights: np.ndarray | None = None
+        self._lock = threading.Lock()  # of what is above; batches are computed outside of it
         if self._packs and self._dtype == "bfloat16":
             self._packed = self._traced(packed=True)
         else:  # traces now, so that the first batch is as fast as the next
             self._plain = self._traced()
 
     def __call__(self, batch: Batch) -> Mapping[str, Any]:
-        if self._packs and self._wants_packed(*next(iter(batch.values())).shape):
-            run = self._packed = self._packed or self._traced(packed=True)
-            result, weights = run(batch)
-            weights = weights.numpy()
-            self._weights = weights if self._weights is None else self._weights
-            if np.array_equal(weights, self._weights, equal_nan=True):
+        with self._lock:
+            packed = None
+            if self._packs and self._wants_packed(*next(iter(batch.values())).shape):
+                packed = self._packed = self._packed or self._traced(packed=True)
+        if packed is not None:
+            result, weights = packed(batch)
+            if self._still(weights.numpy()):
                 return result
-            self._packs, self._packed = False, None
-        self._plain = self._plain or self._traced()
+        with self._lock:
+            self._plain = self._plain or self._traced()
         return self._plain(batch)
+
+    def _still(self, weights: np.ndarray) -> bool:
+        """Whether samples of the weights are those of the first time; if not, nothing is packed any more."""
+        with self._lock:
+            self._weights = weights if self._weights is None else self._weights
+            if not np.array_equal(weights, self._weights, equal_nan=True):
+                self._packs, self._packed = False, None
+            return self._packs
 
     def _wants_packed(self, texts: int, tokens: int) -> bool:
         if self._dtype == "bfloat16":

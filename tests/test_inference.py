@@ -1,5 +1,7 @@
 """The compiled forward pass: one trace, the outputs asked for, no dropout."""
 
+import threading
+
 import keras
 import numpy as np
 import pytest
@@ -110,9 +112,50 @@ def test_the_next_batch_is_started_before_the_last_is_fetched():
             events.append("fetch")
             return self.ids.astype(dtype)
 
-    forward = Forward(lambda inputs: {"x": Result(inputs["input_ids"])}, INPUTS, ("x",), pads=None)
+    forward = Forward(lambda inputs: {"x": Result(inputs["input_ids"])}, INPUTS, ("x",))
     found = list(forward.each(batch(rows, 4) for rows in (1, 2, 3)))
     assert events == ["start", "start", "fetch", "start", "fetch", "fetch"]
     for rows, (ids,) in zip((1, 2, 3), found, strict=True):
         np.testing.assert_array_equal(ids, batch(rows, 4)["input_ids"])
     assert list(forward.each([])) == []
+
+
+@pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="batches at once are TensorFlow's")
+def test_two_batches_are_computed_at_once_and_come_in_order():
+    import tensorflow as tf
+
+    together = threading.Barrier(2, timeout=20)  # fails, if the other one is not under way
+
+    def wait(ids):
+        together.wait()
+        return ids
+
+    forward = compile_forward(
+        lambda inputs: {"x": tf.numpy_function(wait, [inputs["input_ids"]], tf.int32)}, INPUTS, ("x",)
+    )
+    given = [batch(rows, 4) for rows in (1, 2, 3, 4)]
+    for expected, (ids,) in zip(given, forward.each(given), strict=True):
+        np.testing.assert_array_equal(ids, expected["input_ids"])
+
+
+@pytest.mark.parametrize("threads", [False, True])
+def test_an_error_reaches_the_caller(threads):
+    def run(inputs):
+        raise MemoryError("no room")
+
+    with pytest.raises(MemoryError, match="no room"):
+        list(Forward(run, INPUTS, ("x",), threads=threads).each([batch(1, 4)]))
+
+
+@pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="batches at once are TensorFlow's")
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_batches_at_once_equal_batches_alone(dtype):
+    keras.utils.set_random_seed(8)
+    model = TFDPRReader(
+        DPRConfig(vocab_size=29, hidden_size=32, num_hidden_layers=2, num_attention_heads=2), dtype=dtype
+    )
+    forward = compile_forward(model, INPUTS, OUTPUTS)
+    given = [batch(rows, tokens) for rows, tokens in ((5, 9), (1, 30), (7, 4), (2, 2)) * 3]
+    for one, found in zip(given, forward.each(given), strict=True):
+        for expected, output in zip(forward(one), found, strict=True):
+            np.testing.assert_array_equal(output, expected)

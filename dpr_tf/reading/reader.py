@@ -176,16 +176,16 @@ class Reader:
         # The longest first, and those of like length together: little is computed on padding.
         order = sorted(range(len(rows)), key=lambda place: -len(rows[place].ids))
         order = [place for place in order if rows[place].text_start < len(rows[place].ids)]
-        for first in range(0, len(order), self._batch_size):
-            chosen = order[first : first + self._batch_size]
-            ids = {"input_ids": [rows[place].ids for place in chosen]}
-            start_logits, end_logits, relevance = self._forward(
-                self._tokenizer.pad(ids, padding=True, return_tensors="np")
-            )
+        parts = [order[n : n + self._batch_size] for n in range(0, len(order), self._batch_size)]
+        found = self._forward.each(self._batch([rows[place].ids for place in part]) for part in parts)
+        for chosen, (start_logits, end_logits, relevance) in zip(parts, found, strict=True):
             logits = zip(start_logits, end_logits, relevance.tolist(), strict=True)
             for place, (starts, ends, score) in zip(chosen, logits, strict=True):
                 answers[place] = self._best(rows[place], tasks[place].scored, starts, ends, score)
         return answers
+
+    def _batch(self, ids: list[list[int]]) -> dict[str, np.ndarray]:
+        return dict(self._tokenizer.pad({"input_ids": ids}, padding=True, return_tensors="np"))
 
     def _best(
         self, row: _Row, scored: ScoredPassage, starts: np.ndarray, ends: np.ndarray, relevance: float

@@ -140,8 +140,10 @@ def test_several_questions_get_what_each_gets_alone(tokenizer, monkeypatch):
 def test_batches_are_filled_across_questions(tokenizer):
     model, sizes = TableReader({"red": 1.0}, {}), []
     reader = Reader(model, tokenizer, batch_size=4)
-    forward = reader._forward
-    reader._forward = lambda batch: sizes.append(len(batch["input_ids"])) or forward(batch)
+    each = reader._forward.each
+    reader._forward.each = lambda batches: each(
+        sizes.append(len(batch["input_ids"])) or batch for batch in batches
+    )
     reader.answer(["who?"] * 3, [retrieved("red", "river red", "the old red")] * 3)
     assert sizes == [4, 4, 1]
 

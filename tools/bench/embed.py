@@ -41,7 +41,7 @@ def embedding(folder: Path) -> Callable[[], dict[str, Any]]:
     return run
 
 
-ENGINES = {"embed": ("ours", embedding), "bare encoder": ("ours", encode(engines.ours))}
+ENGINES = {"embed": ("ours", embedding), "bare encoder": ("ours", encode(engines.ours_ahead, ahead=True))}
 
 
 def prepare(folder: Path, options: dict[str, Any]) -> None:

@@ -10,13 +10,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 Forward = Callable[[np.ndarray, np.ndarray], np.ndarray]  # ids and mask, int32 [texts, tokens], to vectors
+Stream = Callable[[list[tuple[np.ndarray, np.ndarray]]], Iterable[np.ndarray]]  # the same of several batches
 CHECKED = 4  # numbers of each of the first vectors that are compared
 
 
@@ -34,6 +35,17 @@ def ours(folder: Path, **settings: Any) -> Forward:
     """Batch by batch; settings are those of `compiled`."""
     forward = compiled(folder, **settings)
     return lambda ids, mask: forward({"input_ids": ids, "attention_mask": mask})[0]
+
+
+def ours_ahead(folder: Path, **settings: Any) -> Stream:
+    """As `embed` does: a batch is started before the last has ended."""
+    forward = compiled(folder, **settings)
+
+    def stream(batches: list[tuple[np.ndarray, np.ndarray]]) -> Iterable[np.ndarray]:
+        given = ({"input_ids": ids, "attention_mask": mask} for ids, mask in batches)
+        return (vectors for (vectors,) in forward.each(given))
+
+    return stream
 
 
 def torch_model(folder: Path) -> Any:
@@ -103,7 +115,35 @@ def onnxruntime(folder: Path, int8: bool = False) -> Forward:
 
 
 def openvino(folder: Path, precision: str = "f32") -> Forward:
-    """OpenVINO, on Transformers' PyTorch model; in int8 with ranges measured on a few of the texts."""
+    """OpenVINO, on Transformers' PyTorch model, set up for one batch at a time."""
+    run = _openvino(*_openvino_model(folder, precision), hint="LATENCY")
+    return lambda ids, mask: run([ids, mask])[0]
+
+
+def openvino_streams(folder: Path, precision: str = "f32") -> Stream:
+    """The same, set up for several batches at once, each on a core of its own."""
+    import openvino
+
+    compiled = _openvino(*_openvino_model(folder, precision), hint="THROUGHPUT")
+    queue = openvino.AsyncInferQueue(compiled, cores())
+
+    def stream(batches: list[tuple[np.ndarray, np.ndarray]]) -> Iterable[np.ndarray]:
+        found = {}
+        queue.set_callback(
+            lambda request, place: found.update({place: request.get_output_tensor().data.copy()})
+        )
+        for place, batch in enumerate(batches):
+            queue.start_async(list(batch), place)
+        queue.wait_all()
+        return [found[place] for place in range(len(batches))]
+
+    return stream
+
+
+def _openvino_model(folder: Path, precision: str) -> tuple[Any, str]:
+    """Transformers' PyTorch model for OpenVINO, in int8 with ranges measured on a few of the texts; and the
+    precision of what is not quantized.
+    """
     import openvino
 
     model = openvino.convert_model(torch_model(folder), example_input=_example())
@@ -112,36 +152,36 @@ def openvino(folder: Path, precision: str = "f32") -> Forward:
 
         texts = [{0: row[None], 1: np.ones_like(row[None])} for row in read_rows(folder)[:32]]
         model = nncf.quantize(model, nncf.Dataset(texts), model_type=nncf.ModelType.TRANSFORMER)
-        precision = "f32"  # of what is not quantized
-    run, _ = _openvino(model, precision)
-    return lambda ids, mask: run([ids, mask])
+        precision = "f32"
+    return model, precision
 
 
 def openvino_saved_model(folder: Path, precision: str = "f32") -> Forward:
     """OpenVINO, on our SavedModel: it computes the last block for the first token only, as we do."""
     import openvino
 
-    run, inputs = _openvino(openvino.convert_model(folder / "saved_model"), precision)
-    order = [next(iter(port.names)) for port in inputs]
+    run = _openvino(openvino.convert_model(folder / "saved_model"), precision, hint="LATENCY")
+    order = [next(iter(port.names)) for port in run.inputs]
 
     def forward(ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
         values = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-        return run([next(v for name, v in values.items() if name in given) for given in order])
+        return run([next(v for name, v in values.items() if name in given) for given in order])[0]
 
     return forward
 
 
-def _openvino(model: Any, precision: str) -> tuple[Callable[[list[np.ndarray]], np.ndarray], list]:
-    """Runs a model on its inputs in their order, and says which these are."""
+def _openvino(model: Any, precision: str, hint: str) -> Any:
+    """A model compiled for the cores at hand: a function of its inputs in their order."""
     import openvino
 
     settings = {
-        "PERFORMANCE_HINT": "LATENCY",
+        "PERFORMANCE_HINT": hint,
         "INFERENCE_PRECISION_HINT": precision,
         "INFERENCE_NUM_THREADS": cores(),
     }
-    compiled = openvino.Core().compile_model(model, "CPU", settings)
-    return lambda values: compiled(values)[0], list(compiled.inputs)
+    if hint == "THROUGHPUT":
+        settings["NUM_STREAMS"] = cores()
+    return openvino.Core().compile_model(model, "CPU", settings)
 
 
 def cores() -> int:
@@ -175,20 +215,24 @@ def write_rows(folder: Path, rows: list[list[int]]) -> None:
     np.savez(folder / "rows.npz", ids=np.concatenate(rows).astype(np.int32), ends=ends)
 
 
-def encode(make: Callable[..., Forward], batching: str = "sorted", **settings: Any) -> Callable:
-    """An engine of a case: all rows that `prepare` wrote, in batches that are timed.
+def encode(
+    make: Callable[..., Any], batching: str = "sorted", ahead: bool = False, smaller: int = 1, **settings: Any
+) -> Callable:
+    """An engine of a case: all rows that `prepare` wrote, in batches; the time until each is there is taken.
 
     Args:
         make: an engine of this module.
         batching: "sorted", texts of similar length together, padded to the longest; "in order", padded to the
             longest; "256", in order, padded to 256 tokens, as the original DPR does.
+        ahead: whether it makes a Stream, which gets all batches, instead of a Forward, which gets each.
+        smaller: the case's batch size is divided by this.
         **settings: of `make`.
     """
 
     def prepare(folder: Path) -> Callable[[], dict[str, Any]]:
-        forward = make(folder, **settings)
+        engine = make(folder, **settings)
         rows = read_rows(folder)
-        size = read_options(folder)["batch_size"]
+        size = max(1, read_options(folder)["batch_size"] // smaller)
         order = np.arange(len(rows))
         if batching == "sorted":
             order = np.argsort([-len(row) for row in rows], kind="stable")
@@ -199,10 +243,12 @@ def encode(make: Callable[..., Forward], batching: str = "sorted", **settings: A
 
         def run() -> dict[str, Any]:
             seconds, vectors = [], []
-            for ids in batches:
-                start = time.perf_counter()
-                vectors.append(forward(ids, (ids != 0).astype(np.int32)))
+            given = [(ids, (ids != 0).astype(np.int32)) for ids in batches]
+            start = time.perf_counter()
+            for found in engine(given) if ahead else (engine(*batch) for batch in given):
+                vectors.append(found)
                 seconds.append(time.perf_counter() - start)
+                start += seconds[-1]
             check = [vectors[place // size][place % size, :CHECKED] for place in places]
             return {"items": len(rows), "seconds": seconds, "check": np.ravel(check).astype(float).tolist()}
 
