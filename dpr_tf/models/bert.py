@@ -17,7 +17,7 @@ import numpy as np
 from keras import ops
 
 from dpr_tf.config import DPRConfig
-from dpr_tf.models import packed
+from dpr_tf.models import layouts, packed
 from dpr_tf.models.activations import FUNCTIONS, gelu
 
 
@@ -170,10 +170,6 @@ class SelfAttention(keras.layers.Layer):
             self.distance_embedding.build()
         self.built = True
 
-    def _heads(self, tokens, shape):
-        """[B * L, hidden] -> [B, L, heads, head]."""
-        return ops.reshape(tokens, (shape[0], shape[1], self.heads, self.head_size))
-
     def _relative_scores(self, query, key):
         """What distances add to the scores; the query is scaled already."""
         queries, keys = (ops.arange(ops.shape(states)[2], dtype="int32") for states in (query, key))
@@ -185,11 +181,7 @@ class SelfAttention(keras.layers.Layer):
         return scores
 
     def _attend(self, query, key, value, mask_scores, seed):
-        """Context [B, Q, heads, head] and probabilities [B, heads, Q, L], after dropout as in PyTorch."""
-        # Scaled before the product: behind it, TensorFlow puts scale and mask into it, and oneDNN's product
-        # with both takes up to three times as long.
-        heads = (query * self.scale, key, value)
-        query, key, value = (ops.transpose(states, (0, 2, 1, 3)) for states in heads)
+        """Context [B, heads, Q, head] and probabilities [B, heads, Q, L], after dropout as in PyTorch."""
         scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))  # [B, heads, Q, L]
         if self.distance_embedding is not None:
             scores = scores + self._relative_scores(query, key)
@@ -197,37 +189,44 @@ class SelfAttention(keras.layers.Layer):
         # Over a single token the softmax is one, and Keras warns of it.
         probabilities = ops.ones_like(scores) if scores.shape[-1] == 1 else ops.softmax(scores, axis=-1)
         probabilities = dropout(probabilities, self.config.attention_probs_dropout_prob, seed)
-        return ops.transpose(ops.matmul(probabilities, value), (0, 2, 1, 3)), probabilities
+        return ops.matmul(probabilities, value), probabilities
 
-    def call(self, states, mask_scores, seeds=None, first_only=False, attentions=True):
+    def call(self, tokens, mask_scores, seeds=None, *, layout, first_only=False, attentions=True):
         """Attends.
 
         Args:
-            states: float [B, L, hidden].
+            tokens: float [tokens, hidden], the states of all texts' tokens.
             mask_scores: float [B, 1, 1 or L, L], added to the scores: 0 to attend, the lowest float to
                 ignore.
             seeds: two dropout seeds (probabilities, output), or None for no dropout.
+            layout: where the tokens lie.
             first_only: whether only the first token of each text attends, to all tokens.
             attentions: whether the probabilities are wanted; on JAX, a GPU has a kernel that keeps none.
 
         Returns:
-            States as a matrix of tokens [B * Q, hidden] and probabilities [B, heads, Q, L] or None; Q is 1
-            with `first_only`, else L.
+            States [tokens, hidden], or [B, hidden] with `first_only`, and probabilities [B, heads, Q, L] or
+            None; Q is 1 with `first_only`, else L.
         """
-        attending = states[:, :1] if first_only else states
-        mask_scores = mask_scores[:, :, :1] if first_only else mask_scores
-        shape, attending_shape = ops.shape(states), ops.shape(attending)
-        attending, tokens = as_matrix(attending), as_matrix(states)
-        query = self._heads(computed(self.query, attending), attending_shape)
-        key, value = (self._heads(computed(layer, tokens), shape) for layer in (self.key, self.value))
+        attending, places = tokens, layout
+        if first_only:
+            attending, places = layout.first(tokens), layouts.Padded(layout.texts, 1)
+            mask_scores = mask_scores[:, :, :1]
+        query = computed(self.query, attending)
+        key, value = (computed(layer, tokens) for layer in (self.key, self.value))
         one_kernel = keras.config.backend() == "jax" and self.distance_embedding is None
         if one_kernel and seeds is None and not attentions:
-            probabilities, mask_shape = None, (shape[0], 1, attending_shape[1], shape[1])
-            mask = ops.broadcast_to(mask_scores == 0.0, mask_shape)
-            context = ops.dot_product_attention(query, key, value, mask=mask, scale=self.scale)
+            probabilities = None
+            mask = ops.broadcast_to(mask_scores == 0.0, (layout.texts, 1, places.length, layout.length))
+            split = [places.split(query, self.heads), *(layout.split(x, self.heads) for x in (key, value))]
+            context = ops.dot_product_attention(*split, mask=mask, scale=self.scale)
+            context = ops.reshape(context, (-1, self.config.hidden_size))
         else:
+            # Scaled before the product: behind it, TensorFlow puts scale and mask into it, and oneDNN's
+            # product with both takes up to three times as long.
+            query = places.heads(query * self.scale, self.heads)
+            key, value = (layout.heads(states, self.heads) for states in (key, value))
             context, probabilities = self._attend(query, key, value, mask_scores, seeds and seeds[0])
-        context = ops.reshape(context, (-1, self.config.hidden_size))
+            context = places.join(context)
         rate = self.config.hidden_dropout_prob
         output = with_residual(self.output_dense, context, attending, rate, seeds and seeds[1])
         return self.LayerNorm(output), probabilities
@@ -262,25 +261,28 @@ class Block(keras.layers.Layer):
         self.LayerNorm.build(shape)
         self.built = True
 
-    def call(self, states, mask_scores, seeds=None, first_only=False, attentions=True):
+    def call(self, tokens, mask_scores, seeds=None, *, layout, first_only=False, attentions=True):
         """Computes states of all tokens, or of the first of each text only.
 
         Args:
-            states, mask_scores, first_only, attentions: as for SelfAttention.
+            tokens, mask_scores, layout, first_only, attentions: as for SelfAttention.
             seeds: three dropout seeds, or None for no dropout.
 
         Returns:
-            States [B, Q, hidden] and attention probabilities [B, heads, Q, L] or None; Q is 1 with
-            `first_only`, else L.
+            What SelfAttention returns.
         """
         tokens, probabilities = self.attention(
-            states, mask_scores, seeds=seeds and seeds[:2], first_only=first_only, attentions=attentions
+            tokens,
+            mask_scores,
+            layout=layout,
+            seeds=seeds and seeds[:2],
+            first_only=first_only,
+            attentions=attentions,
         )
         rate = self.config.hidden_dropout_prob
         inner = computed(self.intermediate, tokens)
         output = with_residual(self.output_dense, inner, tokens, rate, seeds and seeds[2])
-        shape = (ops.shape(states)[0], 1 if first_only else ops.shape(states)[1], self.config.hidden_size)
-        return ops.reshape(self.LayerNorm(output), shape), probabilities
+        return self.LayerNorm(output), probabilities
 
 
 class Encoder(keras.layers.Layer):
@@ -300,28 +302,34 @@ class Encoder(keras.layers.Layer):
             block.build()
         self.built = True
 
-    def call(self, states, mask_scores, training=False, first_only=False, attentions=True):
+    def call(self, states, mask_scores, layout, training=False, first_only=False, attentions=True):
         """Runs the blocks.
 
         Args:
-            states, mask_scores, attentions: as for Block.
+            states: float [B, L, hidden].
+            mask_scores, layout, attentions: as for Block.
             training: whether to drop units out.
             first_only: whether the last block computes the first token of each text only.
 
         Returns:
-            The last states, those before the first and after each block, and each block's attentions.
+            The last states [B, L or 1, hidden]; those before the first and after each block, none with
+            `first_only`; and each block's attentions.
         """
         hidden_states, all_probabilities = [states], []
+        tokens = layout.pack(states)
         for block in self.layer:
             # Drawn here, outside of what may be recomputed, so that both computations drop the same units.
             seeds = [self.seed_generator.next() for _ in range(3)] if training else None
-            last = block is self.layer[-1]
-            run = functools.partial(block, first_only=first_only and last, attentions=attentions)
+            last = first_only and block is self.layer[-1]
+            run = functools.partial(block, layout=layout, first_only=last, attentions=attentions)
             run = keras.remat(run) if training and self.gradient_checkpointing else run
-            states, probabilities = run(states, mask_scores, seeds)
-            hidden_states.append(states)
+            tokens, probabilities = run(tokens, mask_scores, seeds)
             all_probabilities.append(probabilities)
-        return states, tuple(hidden_states), tuple(all_probabilities)
+            if not first_only:
+                hidden_states.append(layout.unpack(tokens))
+        if first_only:
+            return ops.expand_dims(tokens, 1), (), tuple(all_probabilities)
+        return hidden_states[-1], tuple(hidden_states), tuple(all_probabilities)
 
 
 class Bert(keras.layers.Layer):
@@ -360,16 +368,22 @@ class Bert(keras.layers.Layer):
             attentions: whether the attention probabilities are wanted.
 
         Returns:
-            Last states [B, L or 1, hidden], tuple of all states, tuple of attention probabilities
-            [B, heads, L, L], or of None; the last of each tuple is cut as the last states are.
+            Last states [B, L or 1, hidden], tuple of all states, empty with `first_only`, tuple of attention
+            probabilities [B, heads, L, L], or of None; with `first_only` the last one is of the first token.
         """
         states = self.embeddings(input_ids, token_type_ids, inputs_embeds, training=training)
         mask = ops.expand_dims(ops.cast(attention_mask, self.compute_dtype), 1)  # [B, 1, (L,) L]
         if len(attention_mask.shape) == 2:
             mask = ops.expand_dims(mask, 1)
         mask_scores = (1.0 - mask) * lowest(self.compute_dtype)
+        layout = layouts.for_vectors(attention_mask) if first_only else layouts.Padded(*ops.shape(states)[:2])
         return self.encoder(
-            states, mask_scores, training=training, first_only=first_only, attentions=attentions
+            states,
+            mask_scores,
+            layout=layout,
+            training=training,
+            first_only=first_only,
+            attentions=attentions,
         )
 
 
@@ -402,11 +416,6 @@ class LayerNorm(keras.layers.LayerNormalization):
 def layer_norm(config: DPRConfig, dtype: Any) -> LayerNorm:
     """A LayerNorm with the configuration's epsilon (Keras's own default is 1e-3)."""
     return LayerNorm(epsilon=config.layer_norm_eps, name="LayerNorm", dtype=dtype)
-
-
-def as_matrix(states: Any) -> Any:
-    """States of texts as one row per token: [B, L, hidden] -> [B * L, hidden]."""
-    return ops.reshape(states, (-1, states.shape[-1]))
 
 
 def computed(layer: Any, states: Any) -> Any:

@@ -62,8 +62,8 @@ class VectorEncoder(keras.layers.Layer):
     ):
         """Returns states [B, L, hidden], vectors [B, dim], all states, attentions.
 
-        With `first_only`, the last states and attentions are those of the first token; without `attentions`
-        these are None.
+        With `first_only`, the last states and attentions are those of the first token, and all states none;
+        without `attentions` these are None.
         """
         states, hidden_states, attentions = self.bert_model(
             input_ids,

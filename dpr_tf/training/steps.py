@@ -13,7 +13,10 @@ from typing import Any
 
 import tensorflow as tf
 
+from dpr_tf.models import layouts
 
+
+@layouts.without_padding()
 def encode(model: Any, x: Mapping[str, Any], training: bool) -> dict[str, tf.Tensor]:
     """Vectors of a batch, `chunk_size` texts at a time.
 
@@ -33,6 +36,7 @@ def encode(model: Any, x: Mapping[str, Any], training: bool) -> dict[str, tf.Ten
     }
 
 
+@layouts.without_padding()
 def gradients(model: Any, x: Mapping[str, Any], y: Mapping[str, Any]) -> tuple[Any, list[tf.Tensor]]:
     """The contrast of a batch, and the gradients of its mean loss.
 

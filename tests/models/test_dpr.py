@@ -152,9 +152,13 @@ def test_products_are_of_matrices_and_go_straight_into_their_biases(model):
         (bias,) = product.outputs[0].consumers()
         (*_, use) = bias.outputs[0].consumers()
         assert bias.type == "BiasAdd"
-        uses = {"output": "AddV2", "intermediate": "Mul"} | dict.fromkeys(
-            ("query", "key", "value"), "Reshape"
-        )
+        uses = {
+            "output": "AddV2",
+            "intermediate": "Mul",
+            "query": "Mul",
+            "key": "Reshape",
+            "value": "Reshape",
+        }
         (wanted,) = (use for layer, use in uses.items() if f"/{layer}" in product.name)
         assert use.type == wanted, product.name
 

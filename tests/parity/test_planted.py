@@ -7,7 +7,7 @@ import recordings
 from keras import ops
 
 from dpr_tf import TFDPRContextEncoder, TFDPRReader
-from dpr_tf.models import activations, bert, dpr
+from dpr_tf.models import activations, bert, dpr, layouts
 
 BLOCK = "bert_model/encoder/layer_1/"
 
@@ -131,27 +131,28 @@ def test_scores_not_scaled(encoder, monkeypatch):
 def test_heads_split_in_the_wrong_order(encoder, monkeypatch):
     model, name = encoder
 
-    def heads(self, tokens, shape):
-        states = ops.reshape(tokens, (shape[0], self.heads, shape[1], self.head_size))
+    def split(self, tokens, heads):
+        states = ops.reshape(tokens, (self.texts, heads, self.length, tokens.shape[-1] // heads))
         return ops.transpose(states, (0, 2, 1, 3))
 
-    monkeypatch.setattr(bert.SelfAttention, "_heads", heads)
+    monkeypatch.setattr(layouts.Padded, "split", split)
     must_fail(model, name)
 
 
-def rolled(states, mask_scores):
+def rolled(tokens, mask_scores):
     """The vector is that of another token than the first."""
-    return ops.roll(states, 1, axis=1), mask_scores
+    return ops.roll(tokens, 1, axis=0), mask_scores
 
 
-def alone(states, mask_scores):
+def alone(tokens, mask_scores):
     """The first token attends to itself only."""
-    return states[:, :1], mask_scores[..., :1]
+    others = ops.cast(ops.arange(mask_scores.shape[-1]) > 0, mask_scores.dtype)
+    return tokens, mask_scores - 1e9 * others
 
 
-def unmasked(states, mask_scores):
+def unmasked(tokens, mask_scores):
     """The first token attends to padding, too."""
-    return states, ops.zeros_like(mask_scores)
+    return tokens, ops.zeros_like(mask_scores)
 
 
 @pytest.mark.parametrize("mistake", [rolled, alone, unmasked])
@@ -159,10 +160,10 @@ def test_the_last_block_of_the_first_token(encoder, monkeypatch, mistake):
     model, name = encoder
     sound = bert.SelfAttention.call
 
-    def call(self, states, mask_scores, first_only=False, **kwargs):
+    def call(self, tokens, mask_scores, first_only=False, **kwargs):
         if first_only:
-            states, mask_scores = mistake(states, mask_scores)
-        return sound(self, states, mask_scores, first_only=first_only, **kwargs)
+            tokens, mask_scores = mistake(tokens, mask_scores)
+        return sound(self, tokens, mask_scores, first_only=first_only, **kwargs)
 
     monkeypatch.setattr(bert.SelfAttention, "call", call)
     must_fail(model, name)

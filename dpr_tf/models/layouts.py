@@ -1,0 +1,158 @@
+"""Where tokens of texts lie in the matrix that goes through a model's blocks: with padding, or without.
+
+All but attention computes each token by itself, so that padding need not be computed there at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import Any
+
+import keras
+from keras import ops
+
+_leaves_out: ContextVar[bool] = ContextVar("leaves_out", default=False)
+
+
+@contextlib.contextmanager
+def without_padding() -> Iterator[None]:
+    """Encoders that are called, or traced, meanwhile compute no padding, on TensorFlow.
+
+    Vectors stay the same. XLA and most converters refuse such graphs: their shapes depend on values.
+    """
+    token = _leaves_out.set(keras.config.backend() == "tensorflow")
+    try:
+        yield
+    finally:
+        _leaves_out.reset(token)
+
+
+def for_vectors(mask: Any) -> Padded:
+    """The layout of texts of which only the first token's state is wanted.
+
+    Args:
+        mask: number or bool [texts, length], 0 for padding; or [texts, length, length].
+    """
+    if _leaves_out.get() and len(mask.shape) == 2:
+        return Unpadded(mask)
+    return Padded(*ops.shape(mask)[:2])
+
+
+class Padded:
+    """All places of all texts, one text after the other.
+
+    Args:
+        texts, length: how many texts there are, of how many tokens each.
+    """
+
+    def __init__(self, texts: Any, length: Any):
+        self.texts, self.length = texts, length
+
+    def pack(self, states: Any) -> Any:
+        """[texts, length, width] -> [tokens, width]."""
+        return ops.reshape(states, (-1, states.shape[-1]))
+
+    def unpack(self, tokens: Any) -> Any:
+        """[tokens, width] -> [texts, length, width]."""
+        return ops.reshape(tokens, (self.texts, self.length, tokens.shape[-1]))
+
+    def first(self, tokens: Any) -> Any:
+        """Each text's first token: [tokens, width] -> [texts, width]."""
+        return self.unpack(tokens)[:, 0]
+
+    def split(self, tokens: Any, heads: int) -> Any:
+        """[tokens, width] -> [texts, length, heads, width / heads]."""
+        return ops.reshape(tokens, (self.texts, self.length, heads, tokens.shape[-1] // heads))
+
+    def heads(self, tokens: Any, heads: int) -> Any:
+        """[tokens, width] -> [texts, heads, length, width / heads]."""
+        return ops.transpose(self.split(tokens, heads), (0, 2, 1, 3))
+
+    def join(self, context: Any) -> Any:
+        """[texts, heads, length, head] -> [tokens, heads * head]."""
+        width = context.shape[1] * context.shape[3]
+        return ops.reshape(ops.transpose(context, (0, 2, 1, 3)), (-1, width))
+
+
+class Unpadded(Padded):
+    """Tokens that count, one text after the other; on TensorFlow.
+
+    What `heads` has in the places of padding is another token's, and finite: nothing attends to it, and
+    `join` leaves out what it found. A text whose first token does not count keeps all its places, since that
+    token may attend to all of them.
+
+    Args:
+        mask: number or bool [texts, length], 0 for padding.
+    """
+
+    def __init__(self, mask: Any):
+        import tensorflow as tf
+
+        super().__init__(*tf.unstack(tf.shape(mask)))
+        counts = tf.cast(mask, tf.bool)
+        counts = tf.logical_or(counts, tf.logical_not(counts[:, :1]))
+        self._counts = counts
+        self._places = tf.cast(tf.where(tf.reshape(counts, [-1]))[:, 0], tf.int32)  # [tokens]
+        rows = tf.cumsum(tf.reshape(tf.cast(counts, tf.int32), [-1])) - 1  # padding: the last that counts
+        self._rows = tf.reshape(rows, tf.shape(mask))  # [texts, length]
+
+    def pack(self, states: Any) -> Any:
+        import tensorflow as tf
+
+        return tf.gather(super().pack(states), self._places)
+
+    def first(self, tokens: Any) -> Any:
+        import tensorflow as tf
+
+        return tf.gather(tokens, self._rows[:, 0])
+
+    def heads(self, tokens: Any, heads: int) -> Any:
+        import tensorflow as tf
+
+        size = tokens.shape[-1] // heads
+        there, back = self._indices(heads)
+
+        @tf.custom_gradient
+        def spread(tokens):
+            # In the places of padding the gradient is zero.
+            return (
+                tf.gather(tf.reshape(tokens, (-1, size)), there),
+                lambda upstream: tf.reshape(
+                    tf.gather(tf.reshape(upstream, (-1, size)), back), (-1, heads * size)
+                ),
+            )
+
+        found = spread(tokens)
+        found.set_shape((None, heads, None, size))
+        return found
+
+    def join(self, context: Any) -> Any:
+        import tensorflow as tf
+
+        heads, size = context.shape[1], context.shape[3]
+        there, back = self._indices(heads)
+
+        @tf.custom_gradient
+        def gathered(context):
+            def gradient(upstream):
+                spread = tf.gather(tf.reshape(upstream, (-1, size)), there)
+                return spread * tf.cast(self._counts, spread.dtype)[:, None, :, None]
+
+            found = tf.gather(tf.reshape(context, (-1, size)), back)
+            return tf.reshape(found, (-1, heads * size)), gradient
+
+        found = gathered(context)
+        found.set_shape((None, heads * size))
+        return found
+
+    def _indices(self, heads: int) -> tuple[Any, Any]:
+        """Rows of one head's numbers: what `heads` takes, [texts, heads, length]; `join`, [tokens, heads]."""
+        import tensorflow as tf
+
+        each = tf.range(heads)
+        there = self._rows[:, None] * heads + each[:, None]
+        texts, places = self._places // self.length, self._places % self.length
+        back = (texts[:, None] * heads + each) * self.length + places[:, None]
+        return there, back
