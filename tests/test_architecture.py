@@ -29,8 +29,10 @@ DRAWING = {
     "models.activations": set(),
     "models.inputs": set(),
     "models.tree": set(),
-    "models.bert": {"config", "models.activations", "models.packed"},
+    "models.bert": {"config", "models.activations", "models.dropout", "models.layouts", "models.packed"},
+    "models.dropout": set(),
     "models.int8": set(),  # takes a model as argument
+    "models.layouts": set(),
     "models.packed": set(),
     "models.sources": {"config", "hub", "weights.*"},
     "models.pretrained": {"config", "hub", "models.bert", "models.sources", "serving", "weights.*"},
@@ -88,7 +90,7 @@ DRAWING = {
     "training.replicas": set(),
     "training.lora": set(),  # takes the model as an argument
     "training.losses": set(),  # vectors and masks
-    "training.steps": set(),  # takes the model as an argument
+    "training.steps": {"models.layouts"},  # takes the model as an argument
     "training.whole_batch": set(),  # told how to compute gradients
     "training.optimizers": {"training.replicas"},
     "training.biencoder": {"models.dpr", "training.*"},
@@ -173,7 +175,9 @@ THIRD_PARTY = {
     "tensorflow": [
         "doctor",
         "inference",
+        "models.dropout",
         "models.int8",
+        "models.layouts",
         "models.packed",
         "models.pretrained",
         "retrieval.indexes.int8",

@@ -19,6 +19,7 @@ from keras import ops
 from dpr_tf.config import DPRConfig
 from dpr_tf.models import layouts, packed
 from dpr_tf.models.activations import FUNCTIONS, gelu
+from dpr_tf.models.dropout import dropout
 
 
 def weight_initializer(config: DPRConfig) -> keras.initializers.Initializer:
@@ -27,19 +28,6 @@ def weight_initializer(config: DPRConfig) -> keras.initializers.Initializer:
     A shared one would give equal values for equal shapes.
     """
     return keras.initializers.TruncatedNormal(stddev=config.initializer_range)
-
-
-class DrawnSeed(keras.random.SeedGenerator):
-    """A seed that was drawn before.
-
-    Gives the same dropout when a block is computed again for its gradient.
-    """
-
-    def __init__(self, seed):
-        self.seed = seed
-
-    def next(self, ordered=True):
-        return self.seed
 
 
 def lowest(dtype: str) -> float:
@@ -430,8 +418,3 @@ def with_residual(layer: Any, states: Any, residual: Any, rate: float, seed: Any
     if packed.packs(layer, states):
         return packed.product(layer, states, residual=residual)
     return dropout(layer(states), rate, seed) + residual
-
-
-def dropout(x: Any, rate: float, seed: Any) -> Any:
-    """Drops units of `x` with a seed drawn before; no dropout without one."""
-    return x if seed is None or rate == 0.0 else keras.random.dropout(x, rate, seed=DrawnSeed(seed))
