@@ -158,8 +158,10 @@ class _OnTensorFlow:
     def _traced(self, packed: bool = False) -> Callable:
         import tensorflow as tf
 
+        from dpr_tf.models.layouts import without_padding
         from dpr_tf.models.packed import packing, sampled
 
+        @without_padding()
         def forward(batch: Any) -> Any:
             if not packed:
                 return self._model(batch)

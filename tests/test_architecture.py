@@ -52,7 +52,7 @@ DRAWING = {
     # Tokenizers know no model.
     "tokenizers.*": {"hub", "tokenizers.*"},
     # Text to vectors to passages to answers; each takes its model and tokenizer as arguments.
-    "inference": {"models.packed"},
+    "inference": {"models.layouts", "models.packed"},
     "data.vectors": {"data.*", "weights.arrays", "weights.pickled", "weights.pickles"},  # no pickle runs code
     "data.*": {"data.*"},
     "retrieval": set(),  # names its modules in strings, so that what is sparse loads no Keras

@@ -364,7 +364,9 @@ class Bert(keras.layers.Layer):
         if len(attention_mask.shape) == 2:
             mask = ops.expand_dims(mask, 1)
         mask_scores = (1.0 - mask) * lowest(self.compute_dtype)
-        layout = layouts.for_vectors(attention_mask) if first_only else layouts.Padded(*ops.shape(states)[:2])
+        layout = layouts.Padded(*ops.shape(states)[:2])
+        if first_only:
+            layout = layouts.for_vectors(attention_mask, self.config.num_attention_heads)
         return self.encoder(
             states,
             mask_scores,

@@ -29,14 +29,15 @@ def without_padding() -> Iterator[None]:
         _leaves_out.reset(token)
 
 
-def for_vectors(mask: Any) -> Padded:
+def for_vectors(mask: Any, heads: int) -> Padded:
     """The layout of texts of which only the first token's state is wanted.
 
     Args:
         mask: number or bool [texts, length], 0 for padding; or [texts, length, length].
+        heads: how many heads attention has.
     """
     if _leaves_out.get() and len(mask.shape) == 2:
-        return Unpadded(mask)
+        return Unpadded(mask, heads)
     return Padded(*ops.shape(mask)[:2])
 
 
@@ -85,18 +86,26 @@ class Unpadded(Padded):
 
     Args:
         mask: number or bool [texts, length], 0 for padding.
+        heads: how many heads attention has.
     """
 
-    def __init__(self, mask: Any):
+    def __init__(self, mask: Any, heads: int):
         import tensorflow as tf
 
         super().__init__(*tf.unstack(tf.shape(mask)))
         counts = tf.cast(mask, tf.bool)
         counts = tf.logical_or(counts, tf.logical_not(counts[:, :1]))
-        self._counts = counts
-        self._places = tf.cast(tf.where(tf.reshape(counts, [-1]))[:, 0], tf.int32)  # [tokens]
-        rows = tf.cumsum(tf.reshape(tf.cast(counts, tf.int32), [-1])) - 1  # padding: the last that counts
-        self._rows = tf.reshape(rows, tf.shape(mask))  # [texts, length]
+        flat = tf.reshape(counts, [-1])
+        places = tf.cast(tf.where(flat), tf.int32)  # [tokens, 1]
+        rows = tf.cumsum(tf.cast(flat, tf.int32)) - 1  # padding: the last that counts
+        rows = tf.reshape(rows, (self.texts, 1, self.length))
+        each = tf.range(heads)
+        self._places = places[:, 0]
+        self._first = rows[:, 0, 0]
+        self._counts = counts[:, None, :, None]
+        # Rows of one head's numbers: what `heads` takes, [texts, heads, length]; `join`, [tokens, heads].
+        self._spread = rows * heads + each[:, None]
+        self._joined = (places // self.length * heads + each) * self.length + places % self.length
 
     def pack(self, states: Any) -> Any:
         import tensorflow as tf
@@ -106,53 +115,44 @@ class Unpadded(Padded):
     def first(self, tokens: Any) -> Any:
         import tensorflow as tf
 
-        return tf.gather(tokens, self._rows[:, 0])
+        return tf.gather(tokens, self._first)
 
     def heads(self, tokens: Any, heads: int) -> Any:
         import tensorflow as tf
 
-        size = tokens.shape[-1] // heads
-        there, back = self._indices(heads)
+        width = tokens.shape[-1]
 
         @tf.custom_gradient
         def spread(tokens):
             # In the places of padding the gradient is zero.
-            return (
-                tf.gather(tf.reshape(tokens, (-1, size)), there),
-                lambda upstream: tf.reshape(
-                    tf.gather(tf.reshape(upstream, (-1, size)), back), (-1, heads * size)
-                ),
+            return _taken(tokens, self._spread, width // heads), lambda upstream: tf.reshape(
+                _taken(upstream, self._joined, width // heads), (-1, width)
             )
 
         found = spread(tokens)
-        found.set_shape((None, heads, None, size))
+        found.set_shape((None, heads, None, width // heads))
         return found
 
     def join(self, context: Any) -> Any:
         import tensorflow as tf
 
         heads, size = context.shape[1], context.shape[3]
-        there, back = self._indices(heads)
 
         @tf.custom_gradient
-        def gathered(context):
-            def gradient(upstream):
-                spread = tf.gather(tf.reshape(upstream, (-1, size)), there)
-                return spread * tf.cast(self._counts, spread.dtype)[:, None, :, None]
+        def joined(context):
+            found = tf.reshape(_taken(context, self._joined, size), (-1, heads * size))
+            return (
+                found,
+                lambda upstream: _taken(upstream, self._spread, size) * tf.cast(self._counts, upstream.dtype),
+            )
 
-            found = tf.gather(tf.reshape(context, (-1, size)), back)
-            return tf.reshape(found, (-1, heads * size)), gradient
-
-        found = gathered(context)
+        found = joined(context)
         found.set_shape((None, heads * size))
         return found
 
-    def _indices(self, heads: int) -> tuple[Any, Any]:
-        """Rows of one head's numbers: what `heads` takes, [texts, heads, length]; `join`, [tokens, heads]."""
-        import tensorflow as tf
 
-        each = tf.range(heads)
-        there = self._rows[:, None] * heads + each[:, None]
-        texts, places = self._places // self.length, self._places % self.length
-        back = (texts[:, None] * heads + each) * self.length + places[:, None]
-        return there, back
+def _taken(states: Any, rows: Any, size: int) -> Any:
+    """Rows of `size` numbers each: [...] -> [*rows, size]."""
+    import tensorflow as tf
+
+    return tf.gather(tf.reshape(states, (-1, size)), rows)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import engines
+import numpy as np
 from engines import encode
 
 UNIT = "questions"
@@ -22,10 +23,15 @@ ENGINES = {
 
 def prepare(folder: Path, options: dict[str, Any]) -> None:
     """Writes the model and the questions' ids."""
+    engines.write_model(folder, options)
+    write_questions(folder, options["questions"])
+
+
+def write_questions(folder: Path, count: int) -> None:
+    """Writes ids of the sample's questions; more than there are come over and over."""
     from dpr_tf import DPRQuestionEncoderTokenizerFast, sample_folder
     from dpr_tf.data import read_questions
 
-    engines.write_model(folder, options)
     tokenizer = DPRQuestionEncoderTokenizerFast.from_pretrained(sample_folder() / "question_encoder")
-    questions = list(read_questions(sample_folder() / "questions.tsv"))[: options["questions"]]
-    engines.write_rows(folder, tokenizer([question.text for question in questions])["input_ids"])
+    texts = [question.text for question in read_questions(sample_folder() / "questions.tsv")]
+    engines.write_rows(folder, tokenizer(np.resize(texts, count).tolist())["input_ids"])

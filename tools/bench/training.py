@@ -1,4 +1,8 @@
-"""A training step of the bi-encoder: BERT-base, in-batch negatives, dropout, clipping and AdamW."""
+"""A training step of the bi-encoder: BERT-base, in-batch negatives, dropout, clipping and AdamW.
+
+Questions and passages are those of the bundled sample, or the passages of a file, at their real lengths; a
+batch is padded to its longest.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,11 @@ from typing import Any
 
 import engines
 import numpy as np
+from encode import write_passages
+from question import write_questions
 
 UNIT = "questions"
-OPTIONS = {"layers": 12, "questions": 64, "question_tokens": 16, "passage_tokens": 128}
+OPTIONS = {"layers": 12, "questions": 64, "file": ""}
 RATE, DECAY, EPSILON, CLIP = 1e-5, 0.01, 1e-8, 2.0
 
 
@@ -21,15 +27,15 @@ def ours(folder: Path, precision: str = "float32") -> Callable[[], dict[str, Any
     from dpr_tf.training.biencoder import BiEncoder
     from dpr_tf.training.optimizers import adamw
 
-    texts, questions = _texts(folder)
+    texts = _texts(folder)
+    questions = len(texts["questions"])
     encoders = [
         cls.from_pretrained(folder / name, dtype=precision)
         for cls, name in ((TFDPRQuestionEncoder, "question_model"), (TFDPRContextEncoder, "model"))
     ]
     model = BiEncoder(*encoders)
     model.compile(adamw(RATE, 1000, 0, weight_decay=DECAY, epsilon=EPSILON, clip=CLIP))
-    mask = {name: np.ones_like(ids) for name, ids in texts.items()}
-    x = {name: {"input_ids": ids, "attention_mask": mask[name]} for name, ids in texts.items()}
+    x = {name: {"input_ids": ids, "attention_mask": _mask(ids)} for name, ids in texts.items()}
     x["passages"] = {name: ids[:, None] for name, ids in x["passages"].items()}
     y = {"present": np.ones((questions, 1), bool), "ignored": np.zeros((questions, questions), bool)}
     return timed(lambda: float(model.train_on_batch(x, y, return_dict=True)["loss"]), questions)
@@ -40,7 +46,8 @@ def torch(folder: Path, autocast: bool = False) -> Callable[[], dict[str, Any]]:
     import torch
     from transformers import DPRContextEncoder, DPRQuestionEncoder
 
-    texts, questions = _texts(folder)
+    texts = _texts(folder)
+    questions = len(texts["questions"])
     encoders = torch.nn.ModuleDict(
         {
             "questions": DPRQuestionEncoder.from_pretrained(folder / "question_model"),
@@ -49,7 +56,7 @@ def torch(folder: Path, autocast: bool = False) -> Callable[[], dict[str, Any]]:
     ).train()
     optimizer = torch.optim.AdamW(encoders.parameters(), lr=RATE, eps=EPSILON, weight_decay=DECAY)
     ids = {name: torch.from_numpy(rows).long() for name, rows in texts.items()}
-    masks = {name: torch.ones_like(rows) for name, rows in ids.items()}
+    masks = {name: torch.from_numpy(_mask(rows)) for name, rows in texts.items()}
 
     def step() -> float:
         optimizer.zero_grad()
@@ -67,16 +74,16 @@ def torch(folder: Path, autocast: bool = False) -> Callable[[], dict[str, Any]]:
     return timed(step, questions)
 
 
-def _texts(folder: Path) -> tuple[dict[str, np.ndarray], int]:
-    options = engines.read_options(folder)
-    random = np.random.default_rng(1)
-    count = options["questions"]
-    lengths = {"questions": options["question_tokens"], "passages": options["passage_tokens"]}
-    texts = {
-        name: random.integers(1000, 30000, (count, length)).astype(np.int32)
-        for name, length in lengths.items()
+def _texts(folder: Path) -> dict[str, np.ndarray]:
+    """int32 [texts, tokens] of the questions and the passages, padded to the longest."""
+    return {
+        "questions": engines.pad(engines.read_rows(folder / "questions")),
+        "passages": engines.pad(engines.read_rows(folder)),
     }
-    return texts, count
+
+
+def _mask(ids: np.ndarray) -> np.ndarray:
+    return (ids != 0).astype(np.int32)
 
 
 def timed(step: Callable[[], float], items: int) -> Callable[[], dict[str, Any]]:
@@ -106,6 +113,9 @@ ENGINES = both_precisions(ours, torch)
 
 
 def prepare(folder: Path, options: dict[str, Any]) -> None:
-    """Writes two encoders with random weights."""
+    """Writes two encoders with random weights, and the ids of as many passages as questions."""
     engines.write_model(folder, options)
     engines.write_question_encoder(folder, options)
+    write_passages(folder, {**options, "passages": options["questions"]})
+    (folder / "questions").mkdir()
+    write_questions(folder / "questions", options["questions"])
