@@ -35,7 +35,8 @@ def dropout(x: Any, rate: float, seed: Any) -> Any:
     dropped = round(rate * _LEVELS)
     if dropped == _LEVELS:
         return ops.zeros_like(x)
-    return x * (ops.cast(_random(x, seed) >= dropped, x.dtype) * (_LEVELS / (_LEVELS - dropped)))
+    # `where` keeps bools for the gradient; a product would keep floats.
+    return ops.where(_random(x, seed) >= dropped, x * (_LEVELS / (_LEVELS - dropped)), ops.zeros((), x.dtype))
 
 
 def _random(x: Any, seed: Any) -> Any:
