@@ -29,7 +29,7 @@ def without_padding() -> Iterator[None]:
         _leaves_out.reset(token)
 
 
-def for_vectors(mask: Any, heads: int) -> Padded:
+def for_vectors(mask: Any, heads: int) -> Padded | Unpadded:
     """The layout of texts of which only the first token's state is wanted.
 
     Args:
@@ -77,7 +77,7 @@ class Padded:
         return ops.reshape(ops.transpose(context, (0, 2, 1, 3)), (-1, width))
 
 
-class Unpadded(Padded):
+class Unpadded:
     """Tokens that count, one text after the other; on TensorFlow.
 
     What `heads` has in the places of padding is another token's, and finite: nothing attends to it, and
@@ -92,7 +92,7 @@ class Unpadded(Padded):
     def __init__(self, mask: Any, heads: int):
         import tensorflow as tf
 
-        super().__init__(*tf.unstack(tf.shape(mask)))
+        self.texts, self.length = tf.unstack(tf.shape(mask))
         counts = tf.cast(mask, tf.bool)
         counts = tf.logical_or(counts, tf.logical_not(counts[:, :1]))
         flat = tf.reshape(counts, [-1])
@@ -108,16 +108,15 @@ class Unpadded(Padded):
         self._joined = (places // self.length * heads + each) * self.length + places % self.length
 
     def pack(self, states: Any) -> Any:
-        import tensorflow as tf
-
-        return tf.gather(super().pack(states), self._places)
+        """[texts, length, width] -> [tokens, width]."""
+        return _taken(states, self._places, states.shape[-1])
 
     def first(self, tokens: Any) -> Any:
-        import tensorflow as tf
-
-        return tf.gather(tokens, self._first)
+        """Each text's first token: [tokens, width] -> [texts, width]."""
+        return _taken(tokens, self._first, tokens.shape[-1])
 
     def heads(self, tokens: Any, heads: int) -> Any:
+        """[tokens, width] -> [texts, heads, length, width / heads]."""
         import tensorflow as tf
 
         width = tokens.shape[-1]
@@ -134,6 +133,7 @@ class Unpadded(Padded):
         return found
 
     def join(self, context: Any) -> Any:
+        """[texts, heads, length, head] -> [tokens, heads * head]."""
         import tensorflow as tf
 
         heads, size = context.shape[1], context.shape[3]

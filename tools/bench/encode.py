@@ -61,7 +61,7 @@ ENGINES = {
     "sentence-transformers": ("peers", sentence_transformers),
     "transformers4 sorted": ("transformers4", encode(engines.transformers4)),
     "transformers4": ("transformers4", encode(engines.transformers4, "in order")),
-    "transformers4 padded to 256": ("transformers4", encode(engines.transformers4, "256")),
+    "transformers4 padded to 256": ("transformers4", encode(engines.transformers4, "in order", multiple=256)),
     "dpr_tf bfloat16": ("ours", encode(engines.ours_ahead, ahead=True, precision="bfloat16")),
     "pytorch bfloat16 sorted": ("peers", encode(engines.torch, bfloat16=True)),
     "openvino bfloat16 sorted": ("peers", encode(engines.openvino, precision="bf16")),

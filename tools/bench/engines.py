@@ -216,15 +216,22 @@ def write_rows(folder: Path, rows: list[list[int]]) -> None:
 
 
 def encode(
-    make: Callable[..., Any], batching: str = "sorted", ahead: bool = False, smaller: int = 1, **settings: Any
+    make: Callable[..., Any],
+    batching: str = "sorted",
+    *,
+    multiple: int = 1,
+    ahead: bool = False,
+    smaller: int = 1,
+    **settings: Any,
 ) -> Callable:
-    """An engine of a case: all rows that `prepare` wrote, in batches; the time until each is there is taken.
+    """An engine of a case: all rows that `prepare` wrote, in batches that are timed.
 
     Args:
         make: an engine of this module.
-        batching: "sorted", texts of similar length together, padded to the longest; "in order", padded to the
-            longest; "256", in order, padded to 256 tokens, as the original DPR does.
-        ahead: whether it makes a Stream, which gets all batches, instead of a Forward, which gets each.
+        batching: "sorted", texts of similar length together, or "in order".
+        multiple: batches are padded to their longest text, rounded up to a multiple of this.
+        ahead: whether it makes a Stream, which gets all batches, instead of a Forward, which gets each. Then
+            several are under way at once, and each is said to take its share of the time of all.
         smaller: the case's batch size is divided by this.
         **settings: of `make`.
     """
@@ -237,18 +244,18 @@ def encode(
         if batching == "sorted":
             order = np.argsort([-len(row) for row in rows], kind="stable")
         chosen = np.split(order, range(size, len(rows), size))
-        multiple = 256 if batching == "256" else 1
         batches = [pad([rows[row] for row in some], multiple) for some in chosen]
         places = np.argsort(order)[:CHECKED]
 
         def run() -> dict[str, Any]:
-            seconds, vectors = [], []
             given = [(ids, (ids != 0).astype(np.int32)) for ids in batches]
-            start = time.perf_counter()
+            times, vectors = [time.perf_counter()], []
             for found in engine(given) if ahead else (engine(*batch) for batch in given):
                 vectors.append(found)
-                seconds.append(time.perf_counter() - start)
-                start += seconds[-1]
+                times.append(time.perf_counter())
+            seconds = np.diff(times).tolist()
+            if ahead:
+                seconds = [sum(seconds) / len(seconds)] * len(seconds)
             check = [vectors[place // size][place % size, :CHECKED] for place in places]
             return {"items": len(rows), "seconds": seconds, "check": np.ravel(check).astype(float).tolist()}
 

@@ -19,23 +19,15 @@ from encode import write_passages
 UNIT = "passages"
 OPTIONS = {"layers": 12, "passages": 4096, "batch_size": 256, "size": 8192, "file": ""}
 
-Each = Callable[[list[tuple[np.ndarray, np.ndarray]]], Iterator[np.ndarray]]  # ids and mask, to vectors
 
-
-def ours(folder: Path, backend: str) -> Each:
+def ours(folder: Path, backend: str) -> engines.Stream:
     """As `embed_passages` runs it, on JAX or PyTorch."""
     os.environ["KERAS_BACKEND"] = backend
     os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # the other engines are on the same GPU
-    forward = engines.compiled(folder, "bfloat16")
-
-    def each(batches: list[tuple[np.ndarray, np.ndarray]]) -> Iterator[np.ndarray]:
-        given = ({"input_ids": ids, "attention_mask": mask} for ids, mask in batches)
-        return (vectors for (vectors,) in forward.each(given))
-
-    return each
+    return engines.ours_ahead(folder, precision="bfloat16")
 
 
-def torch_compiled(folder: Path) -> Each:
+def torch_compiled(folder: Path) -> engines.Stream:
     """Transformers v5: its weights in bfloat16, attention by `scaled_dot_product_attention`, compiled."""
     import torch
 
@@ -54,28 +46,6 @@ def torch_compiled(folder: Path) -> Each:
             yield started.cpu().numpy()
 
     return each
-
-
-def encode(make: Callable[..., Each], **settings: Any) -> Callable:
-    """All passages that `prepare` wrote, sorted by length, padded to a multiple of 32, timed together."""
-
-    def prepare_run(folder: Path) -> Callable[[], dict[str, Any]]:
-        each = make(folder, **settings)
-        rows = sorted(engines.read_rows(folder), key=len, reverse=True)
-        size = engines.read_options(folder)["batch_size"]
-        padded = [engines.pad(rows[start : start + size], 32) for start in range(0, len(rows), size)]
-        batches = [(ids, (ids != 0).astype(np.int32)) for ids in padded]
-
-        def run() -> dict[str, Any]:
-            start = time.perf_counter()
-            vectors = list(each(batches))
-            seconds = time.perf_counter() - start
-            check = vectors[0][: engines.CHECKED, : engines.CHECKED]
-            return {"items": len(rows), "seconds": [seconds], "check": np.ravel(check).astype(float).tolist()}
-
-        return run
-
-    return prepare_run
 
 
 def ceiling(folder: Path) -> Callable[[], dict[str, Any]]:
@@ -103,10 +73,15 @@ def _device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def _encode(make: Callable[..., engines.Stream], **settings: Any) -> Callable:
+    """Padded to a multiple of 32, so that few shapes are compiled."""
+    return engines.encode(make, multiple=32, ahead=True, **settings)
+
+
 ENGINES = {
-    "dpr_tf on JAX": ("ours", encode(ours, backend="jax")),
-    "dpr_tf on PyTorch": ("ours", encode(ours, backend="torch")),
-    "pytorch compiled": ("ours", encode(torch_compiled)),
+    "dpr_tf on JAX": ("ours", _encode(ours, backend="jax")),
+    "dpr_tf on PyTorch": ("ours", _encode(ours, backend="torch")),
+    "pytorch compiled": ("ours", _encode(torch_compiled)),
     "product alone": ("ours", ceiling),
 }
 
