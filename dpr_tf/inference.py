@@ -197,13 +197,13 @@ def _on_jax(model: keras.Model, outputs: Sequence[str]) -> Callable:
 
 
 def few_shapes(batch: dict[str, np.ndarray], longest: int) -> dict[str, np.ndarray]:
-    """Rounds rows up to a power of two, tokens to a multiple of 32; nobody attends to what is added.
+    """Rounds rows up to a power of two, tokens to a multiple of 16; nobody attends to what is added.
 
     Args:
         batch: int arrays [rows, tokens].
         longest: how many tokens the model takes.
     """
     rows, tokens = next(iter(batch.values())).shape
-    more_tokens = max(0, min(-tokens % 32, longest - tokens))
+    more_tokens = max(0, min(-tokens % 16, longest - tokens))
     more = ((0, (1 << (rows - 1).bit_length()) - rows), (0, more_tokens))
     return {name: np.pad(array, more) for name, array in batch.items()}

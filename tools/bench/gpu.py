@@ -74,8 +74,8 @@ def _device() -> str:
 
 
 def _encode(make: Callable[..., engines.Stream], **settings: Any) -> Callable:
-    """Padded to a multiple of 32, so that few shapes are compiled."""
-    return engines.encode(make, multiple=32, ahead=True, **settings)
+    """Padded to a multiple of 16, so that few shapes are compiled."""
+    return engines.encode(make, multiple=16, ahead=True, **settings)
 
 
 ENGINES = {
