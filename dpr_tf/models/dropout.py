@@ -15,6 +15,7 @@ class DrawnSeed(keras.random.SeedGenerator):
 
     def __init__(self, seed):
         self.seed = seed
+        self._initial_seed = seed  # Keras on torch leaves out the seed where this is None
 
     def next(self, ordered=True):
         return self.seed
