@@ -27,7 +27,7 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-test
 	$(python) -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
-bench: $(VENV)/installed
+bench: $(VENV)/installed-test
 	$(python) tools/bench/run.py $(or $(ARGS),encode)
 
 check: lint format types

@@ -13,6 +13,8 @@ import numpy as np
 if TYPE_CHECKING:
     import keras
 
+    from dpr_tf.models.onnx import OnnxEncoder
+
 Batch = Mapping[str, np.ndarray]
 Run = Callable[[dict[str, np.ndarray]], Mapping[str, Any]]
 
@@ -76,7 +78,11 @@ class Forward:
 
 
 def compile_forward(
-    model: keras.Model, inputs: Sequence[str], outputs: Sequence[str], *, single_texts: bool = False
+    model: keras.Model | OnnxEncoder,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    *,
+    single_texts: bool = False,
 ) -> Forward:
     """Makes a compiled forward pass, without dropout.
 
@@ -87,7 +93,7 @@ def compile_forward(
     The model's weights may change between calls, as training changes them.
 
     Args:
-        model: one of the three models.
+        model: one of the three models, or an OnnxEncoder, which is compiled already.
         inputs: names of the inputs, int [batch, tokens] each.
         outputs: names of the outputs.
         single_texts: whether single texts will come often, as questions do. In float32 the first ones then
@@ -95,6 +101,10 @@ def compile_forward(
     """
     import keras  # here, so that what only names a retriever or a reader does not wait for TensorFlow
 
+    from dpr_tf.models.onnx import OnnxEncoder
+
+    if isinstance(model, OnnxEncoder):
+        return Forward(model, inputs, outputs)
     if keras.config.backend() == "tensorflow":
         return Forward(_OnTensorFlow(model, inputs, single_texts), inputs, outputs, threads=True)
     if keras.config.backend() == "jax":

@@ -33,6 +33,7 @@ DRAWING = {
     "models.dropout": set(),
     "models.int8": set(),  # takes a model as argument
     "models.layouts": set(),
+    "models.onnx": {"models.dpr"},
     "models.packed": set(),
     "models.sources": {"config", "hub", "weights.*"},
     "models.pretrained": {"config", "hub", "models.bert", "models.sources", "serving", "weights.*"},
@@ -52,7 +53,7 @@ DRAWING = {
     # Tokenizers know no model.
     "tokenizers.*": {"hub", "tokenizers.*"},
     # Text to vectors to passages to answers; each takes its model and tokenizer as arguments.
-    "inference": {"models.layouts", "models.packed"},
+    "inference": {"models.layouts", "models.onnx", "models.packed"},
     "data.vectors": {"data.*", "weights.arrays", "weights.pickled", "weights.pickles"},  # no pickle runs code
     "data.*": {"data.*"},
     "retrieval": set(),  # names its modules in strings, so that what is sparse loads no Keras
@@ -169,6 +170,8 @@ THIRD_PARTY = {
     "matplotlib": ["evaluation.curves"],
     "ml_dtypes": ["models.torch_pretrained", "weights.arrays"],
     "numpy": ["*"],
+    "onnx": ["models.onnx"],
+    "onnxruntime": ["models.onnx"],
     "pymilvus": ["retrieval.indexes.milvus"],
     "optree": ["models.tree"],
     "regex": ["evaluation.answers"],
@@ -311,6 +314,8 @@ def test_third_party_packages_are_declared():
         "ir_measures",
         "jax",
         "matplotlib",
+        "onnx",
+        "onnxruntime",
         "optree",
         "pymilvus",
         "regex",

@@ -16,7 +16,7 @@ class Retriever:
     """Finds the passages whose vectors have the largest inner products with a question's.
 
     Args:
-        encoder: a TFDPRQuestionEncoder.
+        encoder: a TFDPRQuestionEncoder, or an OnnxEncoder of one, faster with one question at a time.
         tokenizer: its tokenizer.
         index: vectors of `passages` in the same order, removed ones included, made by the context encoder
             trained with `encoder`.

@@ -1,0 +1,176 @@
+"""An encoder in ONNX Runtime: equal to the model as it was, and clear about what it cannot compute."""
+
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from dpr_tf import DPRConfig, OnnxEncoder, TFDPRContextEncoder, TFDPRQuestionEncoder, TFDPRReader
+from dpr_tf.inference import compile_forward
+from dpr_tf.models import onnx
+from dpr_tf.models.int8 import check_int8, to_int8
+from dpr_tf.training.lora import enable_lora
+from dpr_tf.training.optimizers import adamw
+
+CONFIG = {
+    "vocab_size": 50,
+    "hidden_size": 32,
+    "num_attention_heads": 2,
+    "num_hidden_layers": 2,
+    "intermediate_size": 64,
+    "max_position_embeddings": 40,
+    "initializer_range": 0.2,
+}
+
+
+def question_encoder(cls=TFDPRQuestionEncoder, dtype=None, **settings):
+    keras.utils.set_random_seed(4)
+    model = cls(DPRConfig(**{**CONFIG, **settings}), dtype=dtype)
+    for weight in model.weights:  # else biases are zero, and LayerNorm does not scale
+        weight.assign(weight + np.random.default_rng(1).normal(scale=0.1, size=weight.shape))
+    return model
+
+
+@pytest.fixture(scope="module")
+def model():
+    return question_encoder()
+
+
+def batch(texts=1, tokens=14, vocabulary=50):
+    ids = np.random.default_rng(tokens).integers(1, vocabulary, (texts, tokens))
+    return {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+
+
+def vectors(encoder, given):
+    return np.array(keras.ops.convert_to_numpy(encoder(given)["pooler_output"]))
+
+
+@pytest.mark.parametrize("shape", [(1, 14), (1, 1), (1, 40), (3, 20), (0, 5)])
+def test_equals_the_model(model, shape):
+    given = batch(*shape)
+    found = vectors(OnnxEncoder(model), given)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, vectors(model, given), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"projection_dim": 24},
+        {"layer_norm_eps": 0.1},
+        {"num_hidden_layers": 1},
+        {"num_attention_heads": 4},
+        {"type_vocab_size": 3},
+    ],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_equals_models_of_other_configurations(settings):
+    model = question_encoder(TFDPRContextEncoder, **settings)
+    np.testing.assert_allclose(vectors(OnnxEncoder(model), batch(2)), vectors(model, batch(2)), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", onnx._ACTIVATIONS)
+def test_knows_activations(name):
+    model = question_encoder(num_hidden_layers=1, hidden_act=name)
+    np.testing.assert_allclose(vectors(OnnxEncoder(model), batch()), vectors(model, batch()), atol=1e-5)
+
+
+def test_padding_and_token_types_count_as_in_the_model(model):
+    encoder, given = OnnxEncoder(model), batch(4)
+    given["attention_mask"][1, 9:] = 0
+    given["attention_mask"][2, 3] = 0
+    given["attention_mask"][3] = 0
+    plain = vectors(encoder, given)
+    np.testing.assert_allclose(plain, vectors(model, given), atol=1e-5)
+    given["token_type_ids"] = given["input_ids"] % 2
+    with_types = vectors(encoder, given)
+    np.testing.assert_allclose(with_types, vectors(model, given), atol=1e-5)
+    assert np.abs(with_types - plain).max() > 1e-2
+
+
+def test_a_forward_pass_takes_it(model):
+    forward = compile_forward(OnnxEncoder(model), ["input_ids", "attention_mask"], ["pooler_output"])
+    (found,) = forward(batch(2))
+    np.testing.assert_allclose(found, vectors(model, batch(2)), atol=1e-5)
+
+
+def add_in_place(weight, number):
+    """Writes into a weight's own memory, as optimizers may."""
+    if keras.config.backend() == "tensorflow":
+        weight.value.assign_add(np.full(weight.shape, number, np.float32))
+    elif keras.config.backend() == "torch":
+        weight.value.data.add_(number)
+    else:  # JAX never writes into memory that is in use
+        weight.assign(weight + number)
+
+
+@pytest.mark.parametrize("change", ["assigned", "in place", "trained"])
+def test_keeps_the_weights_it_was_made_with(change):
+    model = question_encoder()
+    encoder = OnnxEncoder(model)
+    before = vectors(model, batch())
+    if change == "trained":
+        model.compile(adamw(0.1, steps=1, warmup=0), loss="mse", jit_compile=False)
+        model.train_on_batch({**batch()}, np.ones((1, 32), np.float32))
+    else:
+        for weight in model.weights:
+            if change == "assigned":
+                weight.assign(weight * 1.5)
+            else:
+                add_in_place(weight, 0.1)
+    assert np.abs(vectors(model, batch()) - before).max() > 1e-2
+    np.testing.assert_allclose(vectors(encoder, batch()), before, atol=1e-5)
+    np.testing.assert_allclose(vectors(OnnxEncoder(model), batch()), vectors(model, batch()), atol=1e-5)
+
+
+def test_refuses_more_tokens_than_positions_and_ids_of_another_vocabulary(model):
+    encoder = OnnxEncoder(model)
+    with pytest.raises(ValueError, match="41 tokens long; this model takes at most 40"):
+        encoder(batch(tokens=41))
+    with pytest.raises(ValueError, match=r"from 0 to 49 \(vocab_size\), found \d+ to 6\d"):
+        encoder(batch(texts=8, vocabulary=70))
+    with pytest.raises(ValueError, match=r"found -1 to"):
+        encoder({"input_ids": np.array([[3, -1]]), "attention_mask": np.ones((1, 2), np.int32)})
+
+
+def with_lora():
+    model = question_encoder()
+    enable_lora(model, 2)
+    return model
+
+
+def in_int8():
+    check_int8()
+    model = question_encoder()
+    to_int8(model)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: question_encoder(TFDPRReader), "got TFDPRReader"),
+        (lambda: keras.layers.Dense(3), "got Dense"),
+        (lambda: question_encoder(dtype="mixed_bfloat16"), "found a model in bfloat16"),
+        (lambda: question_encoder(position_embedding_type="relative_key"), "'relative_key'"),
+        (lambda: question_encoder(hidden_act="laplace"), "hidden_act='laplace'"),
+        (with_lora, "LoRA"),
+        pytest.param(
+            in_int8,
+            "int8",
+            marks=pytest.mark.skipif(
+                keras.config.backend() != "tensorflow", reason="products in int8 are TensorFlow's"
+            ),
+        ),
+    ],
+)
+def test_refuses_what_it_would_not_compute(make, message):
+    with pytest.raises(ValueError, match=message):
+        OnnxEncoder(make())
+
+
+def test_names_what_to_install(model, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ImportError, match=r'pip install "dpr_tf\[onnx\]"'):
+        OnnxEncoder(model)
