@@ -36,8 +36,7 @@ class OnnxEncoder:
     """An encoder with the weights it has now, computed by ONNX Runtime; a `Retriever` takes it as its own.
 
     It does not follow the model's weights: make another one after training. Vectors differ from the model's
-    by rounding. It keeps the model's weights in memory, and packs them once more. Batches of many texts take
-    longer than in TensorFlow.
+    by rounding. It takes the weights' memory once more. Batches of many texts take longer than in TensorFlow.
 
     Args:
         model: a TFDPRQuestionEncoder or TFDPRContextEncoder in float32.
@@ -119,10 +118,10 @@ def _cores() -> int:
 
 
 def _values(variable: keras.Variable) -> np.ndarray:
-    """A variable's values as they are now: the memory itself on TensorFlow, which writes elsewhere then."""
+    """A variable's values, for ONNX Runtime to copy; on TensorFlow the memory itself."""
     if keras.config.backend() == "tensorflow":
         return np.asarray(memoryview(variable.value.read_value()))
-    return np.array(keras.ops.convert_to_numpy(variable))
+    return keras.ops.convert_to_numpy(variable)
 
 
 class _Graph:
@@ -146,7 +145,7 @@ class _Graph:
         weights = []
         for name, array in self._weights.items():
             weight = kinds(name=name, data_type=kinds.FLOAT, dims=array.shape)
-            weight.data_location = kinds.EXTERNAL  # passed on beside the graph, and not copied
+            weight.data_location = kinds.EXTERNAL  # passed on beside the graph
             weight.external_data.add(key="location", value="memory")
             weights.append(weight)
         graph = helper.make_graph(
