@@ -60,16 +60,18 @@ class OnnxEncoder:
         """Computes vectors.
 
         Args:
-            batch: "input_ids" and "attention_mask", int [texts, tokens], 1 to attend and 0 to ignore; and
-                "token_type_ids", by default zeros.
+            batch: "input_ids", int [texts, tokens]; "attention_mask", 1 to attend and 0 to ignore, by default
+                what is not padding; "token_type_ids", by default zeros.
 
         Returns:
             "pooler_output": float32 [texts, dim].
 
         Raises:
-            ValueError: if there are more tokens than positions, or an id is not in the vocabulary.
+            ValueError: for another shape, more tokens than positions, or an id that is not in the vocabulary.
         """
         ids = np.asarray(batch["input_ids"])
+        if ids.ndim != 2:
+            raise ValueError(f"input_ids must be [texts, tokens], got the shape {ids.shape}.")
         if ids.shape[1] > (limit := self.config.max_position_embeddings):
             raise ValueError(
                 f"The inputs are {ids.shape[1]} tokens long; this model takes at most {limit} "
@@ -80,7 +82,11 @@ class OnnxEncoder:
                 f"input_ids must be from 0 to {self.config.vocab_size - 1} (vocab_size), found "
                 f"{ids.min()} to {ids.max()}: take the tokenizer of this model."
             )
-        given = {name: np.asarray(batch.get(name, np.zeros_like(ids)), np.int32) for name in _INPUTS}
+        defaults = (ids, ids != self.config.pad_token_id, np.zeros_like(ids))
+        given = {
+            name: np.asarray(batch.get(name, default), np.int32)
+            for name, default in zip(_INPUTS, defaults, strict=True)
+        }
         (vectors,) = self._session.run(None, given)
         return {"pooler_output": vectors}
 
@@ -104,13 +110,16 @@ def _check(model: Any) -> None:
         )
     if model.compute_dtype != "float32":
         raise ValueError(f"OnnxEncoder computes in float32, found a model in {model.compute_dtype}")
-    attentions = [block.attention for block in model.bert_model.encoder.layer]
-    for layer in (layer for found in attentions for layer in (found.query, found.key, found.value)):
-        if not isinstance(layer, keras.layers.Dense) or layer.quantization_mode or layer.lora_enabled:
-            raise ValueError(
-                "OnnxEncoder takes plain weights, found LoRA adapters or products in int8: "
-                "save_pretrained writes adapters into plain weights; load these"
-            )
+    changed = any(
+        getattr(layer, "lora_enabled", False) or getattr(layer, "quantization_mode", None)
+        for layer in model._flatten_layers()
+    )
+    blocks = model.bert_model.encoder.layer
+    if changed or not all(isinstance(block.intermediate, keras.layers.Dense) for block in blocks):
+        raise ValueError(
+            "OnnxEncoder takes plain weights, found LoRA adapters or products in int8: "
+            "save_pretrained writes adapters into plain weights; load these"
+        )
 
 
 def _cores() -> int:

@@ -125,12 +125,21 @@ def test_keeps_the_weights_it_was_made_with(change):
     np.testing.assert_allclose(vectors(OnnxEncoder(model), batch()), vectors(model, batch()), atol=1e-5)
 
 
+def test_inputs_that_are_left_out_are_those_of_the_model(model):
+    given = {"input_ids": np.array([[3, 7, 9, 0, 0], [4, 5, 6, 7, 0]])}
+    np.testing.assert_allclose(vectors(OnnxEncoder(model), given), vectors(model, given), atol=1e-5)
+    whole = {**given, "attention_mask": np.ones((2, 5), np.int32)}
+    assert np.abs(vectors(model, whole) - vectors(model, given)).max() > 1e-2
+
+
 def test_refuses_more_tokens_than_positions_and_ids_of_another_vocabulary(model):
     encoder = OnnxEncoder(model)
     with pytest.raises(ValueError, match="41 tokens long; this model takes at most 40"):
         encoder(batch(tokens=41))
     with pytest.raises(ValueError, match=r"from 0 to 49 \(vocab_size\), found \d+ to 6\d"):
         encoder(batch(texts=8, vocabulary=70))
+    with pytest.raises(ValueError, match=r"got the shape \(3,\)"):
+        encoder({"input_ids": np.array([1, 2, 3])})
     with pytest.raises(ValueError, match=r"found -1 to"):
         encoder({"input_ids": np.array([[3, -1]]), "attention_mask": np.ones((1, 2), np.int32)})
 
@@ -138,6 +147,12 @@ def test_refuses_more_tokens_than_positions_and_ids_of_another_vocabulary(model)
 def with_lora():
     model = question_encoder()
     enable_lora(model, 2)
+    return model
+
+
+def quantized():
+    model = question_encoder()
+    model.bert_model.encoder.layer[1].attention.key.quantize("int8")
     return model
 
 
@@ -157,6 +172,7 @@ def in_int8():
         (lambda: question_encoder(position_embedding_type="relative_key"), "'relative_key'"),
         (lambda: question_encoder(hidden_act="laplace"), "hidden_act='laplace'"),
         (with_lora, "LoRA"),
+        (quantized, "int8"),
         pytest.param(
             in_int8,
             "int8",
