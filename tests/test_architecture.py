@@ -33,7 +33,7 @@ DRAWING = {
     "models.dropout": set(),
     "models.int8": set(),  # takes a model as argument
     "models.layouts": set(),
-    "models.onnx": {"models.dpr"},
+    "models.onnx": {"models.dpr", "models.inputs"},
     "models.packed": set(),
     "models.sources": {"config", "hub", "weights.*"},
     "models.pretrained": {"config", "hub", "models.bert", "models.sources", "serving", "weights.*"},
@@ -125,7 +125,7 @@ DRAWING = {
     },
     "training.reader_data": {"training.reader_passages"},
     "training.reader": {"models.dpr", "training.*"},
-    "training.reader_steps": {"training.replicas", "training.steps"},
+    "training.reader_steps": {"models.layouts", "training.replicas", "training.steps"},
     "training.reader_batches": {
         "training.reader_data",
         "training.reader_passages",

@@ -7,12 +7,12 @@ they read, TensorFlow's do one after the other: a question to BERT-base takes it
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
+from dpr_tf.models import inputs
 from dpr_tf.models.dpr import TFDPRContextEncoder, TFDPRQuestionEncoder
 
 _OPSET, _FORMAT = 20, 9  # the first with GELU, and the version of the file format that goes with it
@@ -40,7 +40,8 @@ class OnnxEncoder:
 
     Args:
         model: a TFDPRQuestionEncoder or TFDPRContextEncoder in float32.
-        threads: how many cores to use; default: all that this process may use.
+        threads: how many cores to use; default: all that this process may use. They wait for each other
+            busily: where other work takes the cores, fewer are faster.
 
     Attributes:
         config: the model's DPRConfig.
@@ -54,48 +55,59 @@ class OnnxEncoder:
     def __init__(self, model: Any, threads: int | None = None) -> None:
         _check(model)
         self.config = model.config
+        self._output = model.output_class
         self._session = _Graph().session(model, threads or _cores())
 
-    def __call__(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Computes vectors.
 
         Args:
-            batch: "input_ids", int [texts, tokens]; "attention_mask", 1 to attend and 0 to ignore, by default
-                what is not padding; "token_type_ids", by default zeros.
+            *args, **kwargs: `input_ids`, int [texts, tokens]; `attention_mask`, 1 to attend and 0 to ignore,
+                by default what is not padding; `token_type_ids`, by default zeros. In every form that the
+                model takes.
 
         Returns:
-            "pooler_output": float32 [texts, dim].
+            The model's output record with `pooler_output`, a NumPy array, float32 [texts, dim].
 
         Raises:
-            ValueError: for another shape, more tokens than positions, or an id that is not in the vocabulary.
+            ValueError: for another shape or type, more tokens than positions, or ids out of their range.
         """
-        ids = np.asarray(batch["input_ids"])
-        if ids.ndim != 2:
+        given = inputs.prepare(_INPUTS, self.config.pad_token_id, args, kwargs)
+        if "input_ids" not in given:
+            raise ValueError(f"You have to specify input_ids, got {sorted(given)}.")
+        ids = np.asarray(given["input_ids"])
+        if ids.ndim != 2 or not ids.shape[1]:
             raise ValueError(f"input_ids must be [texts, tokens], got the shape {ids.shape}.")
         if ids.shape[1] > (limit := self.config.max_position_embeddings):
             raise ValueError(
                 f"The inputs are {ids.shape[1]} tokens long; this model takes at most {limit} "
                 "(max_position_embeddings): truncate."
             )
-        if ids.size and not 0 <= ids.min() <= ids.max() < self.config.vocab_size:
-            raise ValueError(
-                f"input_ids must be from 0 to {self.config.vocab_size - 1} (vocab_size), found "
-                f"{ids.min()} to {ids.max()}: take the tokenizer of this model."
-            )
         defaults = (ids, ids != self.config.pad_token_id, np.zeros_like(ids))
-        given = {
-            name: np.asarray(batch.get(name, default), np.int32)
+        arrays = {
+            name: np.asarray(given.get(name, default), np.int32)
             for name, default in zip(_INPUTS, defaults, strict=True)
         }
-        (vectors,) = self._session.run(None, given)
-        return {"pooler_output": vectors}
+        for name, array in arrays.items():
+            if array.shape != ids.shape:
+                raise ValueError(f"{name} must be {ids.shape} like input_ids, got the shape {array.shape}.")
+        for name, limit in (("input_ids", "vocab_size"), ("token_type_ids", "type_vocab_size")):
+            most, found = getattr(self.config, limit) - 1, arrays[name]
+            if found.size and not 0 <= found.min() <= found.max() <= most:
+                raise ValueError(
+                    f"{name} must be from 0 to {most} ({limit}), found {found.min()} to {found.max()}: "
+                    "take the tokenizer of this model."
+                )
+        (vectors,) = self._session.run(None, arrays)
+        return self._output(pooler_output=vectors)
 
 
 def _check(model: Any) -> None:
     """Refuses models whose vectors the graph would not compute."""
     if not isinstance(model, (TFDPRQuestionEncoder, TFDPRContextEncoder)):
         raise ValueError(
-            f"OnnxEncoder takes a TFDPRQuestionEncoder or TFDPRContextEncoder, got {type(model).__name__}"
+            f"OnnxEncoder takes a TFDPRQuestionEncoder or TFDPRContextEncoder, loaded by from_pretrained; "
+            f"got {type(model).__name__}"
         )
     config = model.config
     if config.position_embedding_type != "absolute":
@@ -109,7 +121,9 @@ def _check(model: Any) -> None:
             f"hidden_act={config.hidden_act!r}: use the model itself"
         )
     if model.compute_dtype != "float32":
-        raise ValueError(f"OnnxEncoder computes in float32, found a model in {model.compute_dtype}")
+        raise ValueError(
+            f"OnnxEncoder computes in float32, found a model in {model.compute_dtype}: load it without dtype"
+        )
     changed = any(
         getattr(layer, "lora_enabled", False) or getattr(layer, "quantization_mode", None)
         for layer in model._flatten_layers()

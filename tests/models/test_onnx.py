@@ -6,7 +6,14 @@ import keras
 import numpy as np
 import pytest
 
-from dpr_tf import DPRConfig, OnnxEncoder, TFDPRContextEncoder, TFDPRQuestionEncoder, TFDPRReader
+from dpr_tf import (
+    DPRConfig,
+    OnnxEncoder,
+    TFDPRContextEncoder,
+    TFDPRQuestionEncoder,
+    TFDPRQuestionEncoderOutput,
+    TFDPRReader,
+)
 from dpr_tf.inference import compile_forward
 from dpr_tf.models import onnx
 from dpr_tf.models.int8 import check_int8, to_int8
@@ -37,8 +44,8 @@ def model():
     return question_encoder()
 
 
-def batch(texts=1, tokens=14, vocabulary=50):
-    ids = np.random.default_rng(tokens).integers(1, vocabulary, (texts, tokens))
+def batch(texts=1, tokens=14):
+    ids = np.random.default_rng(tokens).integers(1, 50, (texts, tokens))
     return {"input_ids": ids, "attention_mask": np.ones_like(ids)}
 
 
@@ -132,16 +139,43 @@ def test_inputs_that_are_left_out_are_those_of_the_model(model):
     assert np.abs(vectors(model, whole) - vectors(model, given)).max() > 1e-2
 
 
-def test_refuses_more_tokens_than_positions_and_ids_of_another_vocabulary(model):
-    encoder = OnnxEncoder(model)
-    with pytest.raises(ValueError, match="41 tokens long; this model takes at most 40"):
-        encoder(batch(tokens=41))
-    with pytest.raises(ValueError, match=r"from 0 to 49 \(vocab_size\), found \d+ to 6\d"):
-        encoder(batch(texts=8, vocabulary=70))
-    with pytest.raises(ValueError, match=r"got the shape \(3,\)"):
-        encoder({"input_ids": np.array([1, 2, 3])})
-    with pytest.raises(ValueError, match=r"found -1 to"):
-        encoder({"input_ids": np.array([[3, -1]]), "attention_mask": np.ones((1, 2), np.int32)})
+def test_takes_inputs_in_every_form_and_gives_the_models_record(model):
+    encoder, given = OnnxEncoder(model), batch(2)
+    sound = vectors(model, given)
+    for output in (
+        encoder(given),
+        encoder(**given),
+        encoder(list(given.values())),
+        encoder(given["input_ids"], given["attention_mask"]),
+        encoder(given["input_ids"].tolist()),
+        encoder(keras.ops.convert_to_tensor(given["input_ids"])),
+    ):
+        assert type(output) is TFDPRQuestionEncoderOutput
+        np.testing.assert_allclose(output.pooler_output, sound, atol=1e-5)
+    ragged = [[3, 4, 5], [6]]
+    np.testing.assert_allclose(vectors(encoder, ragged), vectors(model, ragged), atol=1e-5)
+
+
+IDS = np.array([[3, 4, 5], [6, 7, 8]])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"input_ids": np.ones((1, 41), np.int32)}, "41 tokens long; this model takes at most 40"),
+        ({"input_ids": np.array([[3, 60]])}, r"input_ids must be from 0 to 49 \(vocab_size\), found 3 to 60"),
+        ({"input_ids": np.array([[3, -1]])}, "found -1 to 3"),
+        ({"input_ids": IDS, "token_type_ids": IDS}, r"0 to 1 \(type_vocab_size\), found 3 to 8"),
+        ({"input_ids": IDS + 0.5}, "must be of an integer type, got float"),
+        ({"input_ids": IDS[0]}, r"must be \[texts, tokens\], got the shape \(3,\)"),
+        ({"input_ids": IDS[:, :0]}, r"must be \[texts, tokens\], got the shape \(2, 0\)"),
+        ({"input_ids": IDS, "attention_mask": IDS[:1]}, r"attention_mask must be \(2, 3\).*shape \(1, 3\)"),
+        ({"attention_mask": IDS}, r"You have to specify input_ids, got \['attention_mask'\]"),
+    ],
+)
+def test_refuses_inputs(model, given, message):
+    with pytest.raises(ValueError, match=message):
+        OnnxEncoder(model)(given)
 
 
 def with_lora():
