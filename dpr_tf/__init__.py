@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import platform
 import sys
@@ -43,7 +44,9 @@ _EXPORTS = {
 }
 _MODULE_OF = {name: module for module, names in _EXPORTS.items() for name in names}
 
-__all__ = ["__version__", *sorted(_MODULE_OF)]
+# For `from dpr_tf import *`, which has to work without torch.
+_HIDDEN = () if importlib.util.find_spec("torch") else _EXPORTS["dpr_tf.models.torch"]
+__all__ = ["__version__", *sorted(_MODULE_OF.keys() - set(_HIDDEN))]
 
 
 def __getattr__(name: str) -> Any:
@@ -55,4 +58,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return ["__version__", *_MODULE_OF]

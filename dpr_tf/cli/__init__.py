@@ -88,8 +88,10 @@ def _run(name: str, command: Command, arguments: list[str]) -> int:
     if print_config:
         print(as_yaml(options, values), end="", flush=True)
         return 0
-    if missing := [option.flag for option in options if option.required and not values.get(option.name)]:
-        parser.error(f"the following arguments are required: {', '.join(missing)}")
+    if missing := [o.flag for o in options if o.required and values.get(o.name) in (None, [])]:
+        taken = [o.flag for o in options if o.many and not o.positional and given.get(o.name)]
+        remedy = f"; {taken[0]} takes all values behind it, so that it comes last" if taken else ""
+        parser.error(f"the following arguments are required: {', '.join(missing)}{remedy}")
     written = values.get("output") or values.get("target")
     positional = [values.pop(option.name) for option in options if option.positional]
     result = command.function()(*positional, **values)

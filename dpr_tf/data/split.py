@@ -123,6 +123,8 @@ def _articles(path: Path) -> Iterator[_Article]:
 
 
 def _article(fields: Fields) -> _Article:
+    if not fields.has("text"):  # an empty one is an article without passages
+        fields.note("text", "is missing")
     return _Article(fields.text("title", default=""), fields.text("text", default="").split())
 
 

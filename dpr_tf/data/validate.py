@@ -202,7 +202,8 @@ def guess_kind(path: str | os.PathLike[str]) -> str:
     kind = _json_kind(path, head) if head[:1] in (b"[", b"{") else _text_kind(head)
     if kind is None:
         raise ValueError(
-            f"{os.fspath(path)}: the content looks like none of {', '.join(KINDS)}; say which it should be"
+            f"{os.fspath(path)}: the content looks like none of {', '.join(KINDS)}; say which it should "
+            "be (--kind, in Python kind=)"
         )
     return kind
 

@@ -229,7 +229,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     except ValueError as error:
         raise _damaged(path, str(error)) from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise ValueError(f"{path} is not the manifest of a store of vectors")
+        raise ValueError(f"{path} is not the manifest of a folder of vectors, as `dpr-tf embed` writes them")
     if manifest.get("version") != VERSION:
         raise ValueError(
             f"{path}: this is version {manifest.get('version')!r} of the format, dpr_tf here reads "

@@ -62,7 +62,7 @@ def embed(
 
     If the process is killed, the next run with the same arguments goes on behind the last shard that was
     written, to the same bytes. If passages were edited, added or removed, only their shards are embedded
-    anew; until that is done, the folder holds the vectors of before. `VectorStore.open` reads it.
+    anew; until that is done, the folder holds the vectors of before. In Python, `VectorStore.open` reads it.
 
     Args:
         passages: file of the collection, TSV or JSON, plain or gzip.
@@ -93,8 +93,11 @@ def embed(
     """
     check_precision(precision, ("float32", "bfloat16", "int8"))
     _check(batch_size, max_length, token_types, dtype, shard_size, worker, workers)
-    shards = _planned(passages, shard_size, progress)
+    Path(
+        passages
+    ).stat()  # what is missing is told before a checkpoint is fetched, and this before all is read
     model, tokenizer = load_checkpoint("context_encoder", checkpoint, precision=precision)
+    shards = _planned(passages, shard_size, progress)
     embedder = Embedder(model, tokenizer, max_length, token_types)
     settings = {
         "model": model_fingerprint(model),

@@ -105,7 +105,7 @@ def train_biencoder(
         output: folder for question_encoder/ and context_encoder/ with the checkpoints of the best epoch
             (without `dev` of the last one), for the log training.jsonl, and for the state of the run.
         bert: folder or Hub id of a BERT to start both encoders from.
-        question_encoder, context_encoder: instead of `bert`, a checkpoint to start each from.
+        question_encoder, context_encoder: instead of `bert`, a checkpoint to start this encoder from.
         shared: whether one encoder, started as the question encoder, encodes both.
         frozen: an encoder that keeps its weights.
         lora: rank of low-rank matrices to train instead of the encoders' weights, for example 8.

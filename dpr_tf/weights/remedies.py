@@ -76,7 +76,8 @@ def wrong_role(head: str, checkpoint: Checkpoint) -> str:
         found = ["ctx_encoder", "question_encoder"]
     kind = "bi-encoder" if len(found) > 1 else ROLE[found[0]]
     classes = " or ".join(names.CLASS_NAME[role] for role in found if role in names.CLASS_NAME)
-    return f"{checkpoint.path}: this is a {kind} checkpoint: use {classes}; {mine}"
+    remedy = f"use {classes}, or give a checkpoint of a {ROLE[head]}"
+    return f"{checkpoint.path}: this is a {kind} checkpoint: {remedy}; {mine}"
 
 
 def no_bert(checkpoint: Checkpoint) -> str:

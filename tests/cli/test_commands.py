@@ -73,7 +73,12 @@ def test_ask_json_has_answers_passages_and_their_scores(capsys, checkpoints, pas
         ([], "the following arguments are required: COMMAND"),
         (["sing"], "invalid choice: 'sing'"),
         (["ask"], "the following arguments are required: QUESTION"),
+        (
+            ["ask", "--pretrained", "a", "who?"],
+            "--pretrained takes all values behind it, so that it comes last",
+        ),
         (["ask", " "], "the question is empty"),
+        (["ask", ""], "the question is empty"),
         (["ask", "who?", "--k", "0"], "k and answers must be at least 1, got 0 and 1"),
         (
             ["ask", "who?", "--answers", "all"],

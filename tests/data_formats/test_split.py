@@ -92,6 +92,9 @@ def test_mistakes_leave_no_passages(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"text": "a"}\n{"text": 7}\n')
     with pytest.raises(FormatError, match=r"a\.jsonl, line 2, text: expected a string, found 7"):
         split_articles(tmp_path / "a.jsonl", tmp_path / "p.tsv")
+    (tmp_path / "a.jsonl").write_text('{"text": ""}\n{"title": "b", "body": "a"}\n')
+    with pytest.raises(FormatError, match=r"a\.jsonl, line 2, text: is missing"):
+        split_articles(tmp_path / "a.jsonl", tmp_path / "p.tsv")
     (tmp_path / "b.txt").write_bytes(b"a\nb\xe9")
     with pytest.raises(FormatError, match=r"b\.txt, line 2: byte 0xe9 is not UTF-8"):
         split_articles(tmp_path / "b.txt", tmp_path / "p.tsv")

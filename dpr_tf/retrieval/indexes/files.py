@@ -177,7 +177,9 @@ def sha256_of(path: Path) -> str:
 
 def _check_manifest(path: Path, manifest: Any) -> None:
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise ValueError(f"{path} is not the manifest of an index")
+        raise ValueError(
+            f"{path} is not the manifest of an index; a folder of vectors becomes one by `dpr-tf index`"
+        )
     if manifest.get("version") != VERSION:
         raise ValueError(
             f"{path}: this is version {manifest.get('version')!r} of the format, dpr_tf here reads "
