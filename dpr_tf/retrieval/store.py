@@ -93,11 +93,8 @@ def embed(
     """
     check_precision(precision, ("float32", "bfloat16", "int8"))
     _check(batch_size, max_length, token_types, dtype, shard_size, worker, workers)
-    Path(
-        passages
-    ).stat()  # what is missing is told before a checkpoint is fetched, and this before all is read
-    model, tokenizer = load_checkpoint("context_encoder", checkpoint, precision=precision)
     shards = _planned(passages, shard_size, progress)
+    model, tokenizer = load_checkpoint("context_encoder", checkpoint, precision=precision)
     embedder = Embedder(model, tokenizer, max_length, token_types)
     settings = {
         "model": model_fingerprint(model),

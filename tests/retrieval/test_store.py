@@ -324,7 +324,7 @@ def test_damage_is_found_and_mended_by_another_run(tmp_path, run, suffix, change
     ("text", "message"),
     [
         ("{", "is damaged"),
-        ('{"format": "dpr_tf index"}', "is not the manifest of a store"),
+        ('{"format": "dpr_tf index"}', "is not the manifest of a folder of vectors, as `dpr-tf embed`"),
         ('{"format": "dpr_tf vectors", "version": 2}', "version 2 of the format, dpr_tf here reads 1"),
         ('{"format": "dpr_tf vectors", "version": 1, "shards": []}', "settings or shards are missing"),
     ],
