@@ -125,7 +125,7 @@ DRAWING = {
     },
     "training.reader_data": {"training.reader_passages"},
     "training.reader": {"models.dpr", "training.*"},
-    "training.reader_steps": {"models.layouts", "training.replicas", "training.steps"},
+    "training.reader_steps": {"training.replicas", "training.steps"},
     "training.reader_batches": {
         "training.reader_data",
         "training.reader_passages",

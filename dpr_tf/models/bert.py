@@ -59,7 +59,7 @@ class Embeddings(keras.layers.Layer):
         self.position_embeddings = self._table(config.max_position_embeddings, "position_embeddings")
         self.token_type_embeddings = self._table(config.type_vocab_size, "token_type_embeddings")
         self.LayerNorm = layer_norm(config, self.dtype_policy)
-        self.dropout = keras.layers.Dropout(config.hidden_dropout_prob, dtype=self.dtype_policy)
+        self.seed_generator = keras.random.SeedGenerator()
 
     def _table(self, rows: int, name: str) -> TokenEmbedding:
         return TokenEmbedding(
@@ -94,7 +94,7 @@ class Embeddings(keras.layers.Layer):
 
     def _check_shape(self, shape: tuple) -> None:
         limit, width = self.config.max_position_embeddings, self.config.hidden_size
-        if shape[1] is not None and shape[1] > limit:
+        if isinstance(shape[1], int) and shape[1] > limit:  # JAX has symbols, TensorFlow None, if it varies
             raise ValueError(
                 f"The inputs are {shape[1]} tokens long; this model takes at most {limit} "
                 "(max_position_embeddings): truncate."
@@ -119,7 +119,8 @@ class Embeddings(keras.layers.Layer):
             states = states + ops.cast(self.token_type_embeddings.embeddings[:1], self.compute_dtype)
         else:
             states = states + self.token_type_embeddings(token_type_ids)
-        return self.dropout(self.LayerNorm(states), training=training)
+        seed = self.seed_generator.next() if training else None
+        return dropout(self.LayerNorm(states), self.config.hidden_dropout_prob, seed)
 
 
 class SelfAttention(keras.layers.Layer):

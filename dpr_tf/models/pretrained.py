@@ -196,7 +196,8 @@ class PretrainedModel(keras.Model):
         Raises:
             OSError: if the folder cannot be written.
             TypeError: if `kwargs` holds something else.
-            ValueError: if Keras's `quantize` has made weights integers.
+            ValueError: if Keras's `quantize` has made weights integers, or `saved_model` is asked for on
+                another backend than TensorFlow.
         """
         old_token = kwargs.pop("use_auth_token", None)
         token = old_token if token is None else token
@@ -208,6 +209,11 @@ class PretrainedModel(keras.Model):
         folder = Path(save_directory)
         if folder.is_file():
             raise OSError(f"{folder} is a file; give a folder to save the model in.")
+        if saved_model and (backend := keras.config.backend()) != "tensorflow":
+            raise ValueError(
+                f"saved_model=True needs Keras on TensorFlow, found {backend}: leave it out; then load and "
+                "export in a process with KERAS_BACKEND=tensorflow."
+            )
         config = DPRConfig.from_dict(self.config.to_dict())
         config.architectures = [type(self).__name__.removeprefix("TF")]
         export = convert.to_torch if safe_serialization else convert.to_tf_h5

@@ -74,10 +74,11 @@ class AdamW(keras.optimizers.AdamW):
         gradient = ops.cast(gradient, variable.dtype)
         self.assign_add(mean, (gradient - mean) * (1.0 - self.beta_1))
         self.assign_add(square, (ops.square(gradient) - square) * (1.0 - self.beta_2))
-        step = ops.cast(self.iterations + 1, variable.dtype)
-        rate = ops.cast(learning_rate, variable.dtype) / (1.0 - ops.power(self.beta_1, step))
-        corrected = ops.sqrt(square) / ops.sqrt(1.0 - ops.power(self.beta_2, step))
-        self.assign_sub(variable, rate * mean / (corrected + self.epsilon))
+        step = ops.cast(self.iterations + 1, "float32")  # in bfloat16, 0.999 is 1
+        rate = ops.cast(learning_rate, "float32") / (1.0 - ops.power(self.beta_1, step))
+        correction = ops.sqrt(1.0 - ops.power(self.beta_2, step))
+        corrected = ops.sqrt(square) / ops.cast(correction, variable.dtype)
+        self.assign_sub(variable, ops.cast(rate, variable.dtype) * mean / (corrected + self.epsilon))
 
     def _update_in_one_pass(self, gradient, variable, mean, square, learning_rate):
         """The same update as one operation of TensorFlow, instead of ten that each pass over all weights.
