@@ -84,7 +84,7 @@ def options_of(function: Callable[..., Any]) -> list[Option]:
 
 def description_of(function: Callable[..., Any]) -> str:
     """What a docstring says before its first section."""
-    before, _, _ = (inspect.getdoc(function) or "").partition("\n\nArgs:")
+    before = re.split(r"\n\n(?:Args|Returns|Yields|Raises):", inspect.getdoc(function) or "")[0]
     return _plain(before)
 
 

@@ -107,6 +107,8 @@ def test_a_mistake_is_told_in_one_line(capsys, arguments, message):
 def test_help_comes_from_the_docstring():
     assert usage(OPTIONS) == "%(prog)s CHECKPOINT FILES ... OUTPUT --name NAME [options]"
     assert description_of(example) == "Does something. And says how."
+    of_doctor = description_of(declaration("dpr_tf.doctor", "doctor"))
+    assert of_doctor.endswith("Exit code 1 if something is wrong.")
     shown = " ".join(parse()[0].format_help().split())
     assert "FILES what to read, in two lines: with a colon." in shown
     assert "OUTPUT 100 % of what is written." in shown
