@@ -106,7 +106,7 @@ def _check(model: Any) -> None:
     """Refuses models whose vectors the graph would not compute."""
     if not isinstance(model, (TFDPRQuestionEncoder, TFDPRContextEncoder)):
         raise ValueError(
-            f"OnnxEncoder takes a TFDPRQuestionEncoder or TFDPRContextEncoder, loaded by from_pretrained; "
+            "OnnxEncoder takes a TFDPRQuestionEncoder or TFDPRContextEncoder, loaded by from_pretrained; "
             f"got {type(model).__name__}"
         )
     config = model.config
