@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,13 +15,16 @@ if TYPE_CHECKING:
     import keras
 
     from dpr_tf.models.onnx import OnnxEncoder
+    from dpr_tf.models.packed import HeldWeights
+
+logger = logging.getLogger(__name__)
 
 Batch = Mapping[str, np.ndarray]
 Run = Callable[[dict[str, np.ndarray]], Mapping[str, Any]]
 
 _PER_TOKEN = ("start_logits", "end_logits")  # outputs [batch, tokens]; the others begin with the batch
-_FEW = 64  # tokens of one text up to which packed weights are faster in float32
-_TEXTS = 16  # single texts before weights are packed for them: it takes seconds, and their memory once more
+_FEW = 64  # tokens of one text up to which weights that stay as they are make it faster in float32
+_TEXTS = 16  # single texts before that is prepared: it takes seconds, and the weights' memory once more
 
 
 class Forward:
@@ -97,7 +101,7 @@ def compile_forward(
         inputs: names of the inputs, int [batch, tokens] each.
         outputs: names of the outputs.
         single_texts: whether single texts will come often, as questions do. In float32 the first ones then
-            may differ from later ones in the last bits: weights are packed for the latter.
+            may differ from later ones in the last bits: these are computed in another way.
     """
     import keras  # here, so that what only names a retriever or a reader does not wait for TensorFlow
 
@@ -113,12 +117,12 @@ def compile_forward(
 
 
 class _OnTensorFlow:
-    """A traced forward pass, and a second one with packed weights for what is faster with them.
+    """A traced forward pass, and a faster one of the weights as they were when it was made.
 
-    That is everything in bfloat16, and in float32 single short texts, if many are expected: half of their
-    time goes into weights.
-    Packed weights do not follow the model's: each result brings samples of these, and once they have changed,
-    it is thrown away and nothing is packed any more.
+    The latter is for everything in bfloat16, with packed weights; and in float32 for single short texts, if
+    many are expected: half of their time goes into weights. ONNX Runtime computes these, where it is
+    installed and knows the model.
+    Once a weight has changed, what was computed of the old ones is thrown away, and so is the faster pass.
     """
 
     def __init__(self, model: keras.Model, inputs: Sequence[str], single_texts: bool) -> None:
@@ -127,61 +131,80 @@ class _OnTensorFlow:
         self._model, self._inputs = model, inputs
         self._dtype = getattr(model, "variable_dtype", "")
         wanted = self._dtype == "bfloat16" or (single_texts and self._dtype == "float32")
-        self._packs = wanted and can_pack(self._dtype)
+        self._may_be_fast = wanted and can_pack(self._dtype)
         self._single_texts = 0
         self._plain: Callable | None = None
-        self._packed: Callable | None = None
-        self._weights: np.ndarray | None = None
+        self._fast: Callable | None = None
+        self._held: HeldWeights | None = None
         self._lock = threading.Lock()  # of what is above; batches are computed outside of it
-        if self._packs and self._dtype == "bfloat16":
-            self._packed = self._traced(packed=True)
+        if self._may_be_fast and self._dtype == "bfloat16":
+            self._make_fast()
         else:  # traces now, so that the first batch is as fast as the next
             self._plain = self._traced()
 
     def __call__(self, batch: Batch) -> Mapping[str, Any]:
         with self._lock:
-            packed = None
-            if self._packs and self._wants_packed(*next(iter(batch.values())).shape):
-                packed = self._packed = self._packed or self._traced(packed=True)
-        if packed is not None:
-            result, weights = packed(batch)
-            if self._still(weights.numpy()):
+            fast = None
+            if self._may_be_fast and self._wants_fast(*next(iter(batch.values())).shape):
+                fast = self._fast or self._make_fast()
+        if fast is not None:
+            result = fast(batch)
+            if self._still():
                 return result
         with self._lock:
             self._plain = self._plain or self._traced()
         return self._plain(batch)
 
-    def _still(self, weights: np.ndarray) -> bool:
-        """Whether samples of the weights are those of the first time; if not, nothing is packed any more."""
+    def _still(self) -> bool:
+        """Whether weights are those of the faster pass; if not, there is none any more."""
         with self._lock:
-            self._weights = weights if self._weights is None else self._weights
-            if not np.array_equal(weights, self._weights, equal_nan=True):
-                self._packs, self._packed = False, None
-            return self._packs
+            if self._held is not None and not self._held.unchanged():
+                self._may_be_fast, self._fast, self._held = False, None, None
+            return self._may_be_fast
 
-    def _wants_packed(self, texts: int, tokens: int) -> bool:
+    def _wants_fast(self, texts: int, tokens: int) -> bool:
         if self._dtype == "bfloat16":
             return True
         self._single_texts += texts == 1
         return texts == 1 and tokens <= _FEW and self._single_texts > _TEXTS
 
-    def _traced(self, packed: bool = False) -> Callable:
+    def _make_fast(self) -> Callable:
+        from dpr_tf.models.packed import HeldWeights, packing
+
+        if made := self._dtype == "float32" and _by_onnx_runtime(self._model):
+            self._fast, self._held = made
+        else:
+            with packing() as kernels:
+                self._fast = self._traced()
+            # Nothing is packed before the first batch; and nothing at all if weights are cast or in int8.
+            self._held = HeldWeights(kernels) if kernels else None
+        return self._fast
+
+    def _traced(self) -> Callable:
         import tensorflow as tf
 
         from dpr_tf.models.layouts import without_padding
-        from dpr_tf.models.packed import packing, sampled
-
-        @without_padding()
-        def forward(batch: Any) -> Any:
-            if not packed:
-                return self._model(batch)
-            with packing() as kernels:
-                return self._model(batch), sampled(kernels)
 
         signature = {name: tf.TensorSpec([None, None], tf.int32, name=name) for name in self._inputs}
+        forward = without_padding()(lambda batch: self._model(batch))
         run = tf.function(forward, input_signature=[signature], autograph=False)
         run.get_concrete_function()
         return run
+
+
+def _by_onnx_runtime(model: keras.Model) -> tuple[Callable, HeldWeights] | None:
+    """The model in ONNX Runtime, and its weights; None if that is not installed, or knows no such model."""
+    from dpr_tf.models.onnx import OnnxEncoder
+    from dpr_tf.models.packed import HeldWeights
+
+    held = HeldWeights(weight.value for weight in model.weights)
+    if not held.unchanged():
+        return None
+    try:
+        return OnnxEncoder(model).compute, held
+    except Exception as error:  # an old ONNX Runtime may have any; TensorFlow computes then
+        logger.info("not computed by ONNX Runtime: %s", error)
+        return None
 
 
 def _on_jax(model: keras.Model, outputs: Sequence[str]) -> Callable:

@@ -7,6 +7,7 @@ they read, TensorFlow's do one after the other: a question to BERT-base takes it
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -98,7 +99,20 @@ class OnnxEncoder:
                     f"{name} must be from 0 to {most} ({limit}), found {found.min()} to {found.max()}: "
                     "take the tokenizer of this model."
                 )
-        (vectors,) = self._session.run(None, arrays)
+        return self.compute(arrays)
+
+    def compute(self, batch: Mapping[str, np.ndarray]) -> Any:
+        """Computes vectors of what need not be checked.
+
+        Args:
+            batch: `input_ids`, `attention_mask` and, by default zeros, `token_type_ids`, int32 [texts, tokens].
+
+        Returns:
+            As a call.
+        """
+        given = dict(batch)
+        given.setdefault("token_type_ids", np.zeros_like(batch["input_ids"]))
+        (vectors,) = self._session.run(None, given)
         return self._output(pooler_output=vectors)
 
 
@@ -183,8 +197,8 @@ class _Graph:
 
         options = self._runtime.SessionOptions()
         options.intra_op_num_threads = threads
-        # Its threads would wait busily for the next text, and take the cores from the search.
-        options.add_session_config_entry("session.force_spinning_stop", "1")
+        # Its threads would wait for each other busily, and take the cores from whatever else runs.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         arrays = map(self._runtime.OrtValue.ortvalue_from_numpy, self._weights.values())
         options.add_external_initializers(list(self._weights), list(arrays))
         return self._runtime.InferenceSession(

@@ -1,6 +1,7 @@
 """Products with packed weights: equal to the layers they stand for, and never those of other weights."""
 
 import functools
+import sys
 
 import keras
 import numpy as np
@@ -8,12 +9,13 @@ import pytest
 import tensorflow as tf
 
 import dpr_tf.inference
-from dpr_tf import DPRConfig, TFDPRQuestionEncoder, TFDPRReader
+from dpr_tf import DPRConfig, OnnxEncoder, TFDPRQuestionEncoder, TFDPRReader
 from dpr_tf.inference import compile_forward
 from dpr_tf.models import packed
 from dpr_tf.models.activations import FUNCTIONS
 from dpr_tf.models.int8 import check_int8, to_int8
 from dpr_tf.training.lora import enable_lora
+from dpr_tf.training.optimizers import adamw
 
 DTYPES = [
     pytest.param(
@@ -58,16 +60,15 @@ def states(dtype, *shape):
 
 
 def run_packed(function, *values):
-    """What a function gives in a graph of packed products, and the kernels of these."""
-    kernels = []
+    """What a function gives in a graph of packed products, and how many products are."""
 
     def traced(*given):
-        with packed.packing() as found:
-            result = function(*given)
-        kernels.extend(found)
-        return result
+        with packed.packing():
+            return function(*given)
 
-    return tf.function(traced, autograph=False)(*values), kernels
+    run = tf.function(traced, autograph=False)
+    nodes = run.get_concrete_function(*values).graph.as_graph_def().node
+    return run(*values), sum(node.op == "_MklNativeFusedMatMul" for node in nodes)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -76,9 +77,9 @@ def test_a_product_is_that_of_its_layer(dtype, rows):
     given = states(dtype, rows, 32)
     for activation, fused in (("gelu", "GeluExact"), ("tanh", ""), ("linear", "")):
         plain = layer(dtype, activation=FUNCTIONS[activation])
-        found, kernels = run_packed(functools.partial(packed.product, plain, fused=fused), given)
+        found, products = run_packed(functools.partial(packed.product, plain, fused=fused), given)
         assert_close(found, plain(given), dtype)
-        assert len(kernels) == 1
+        assert products == 1
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -117,14 +118,16 @@ def test_what_is_not_a_plain_layer_is_not_packed(dtype):
 
 @pytest.fixture
 def at_once(monkeypatch):
+    """From the first single text on, by TensorFlow."""
     monkeypatch.setattr(dpr_tf.inference, "_TEXTS", 0)
+    monkeypatch.setattr(dpr_tf.inference, "_by_onnx_runtime", lambda model: None)
 
 
 def pack(model, outputs=("pooler_output",)):
     """A forward pass that has packed the weights, for single texts of `batch`."""
     forward = compile_forward(model, INPUTS, outputs, single_texts=True)
     forward(batch())
-    assert forward._run._weights is not None
+    assert forward._run._fast is not None
     return forward
 
 
@@ -134,52 +137,127 @@ def test_a_forward_pass_equals_the_model(cls, dtype, at_once):
     model = cls(CONFIG, dtype=dtype)
     outputs = [name for name, _ in model(batch()).items()]
     forward = pack(model, outputs)
-    assert len(forward._run._weights)
     for tokens in (12, 1, 30, 64, 12):
         given = batch(tokens=tokens)
         given["attention_mask"][:, 20:] = 0
         for name, found in zip(outputs, forward(given), strict=True):
             assert_close(found, model(given)[name], dtype)
+    assert forward._run._fast is not None
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("change", ["a training step", "a row", "a column"])
+def test_all_products_but_those_of_attention_are_packed(dtype):
+    model = TFDPRQuestionEncoder(CONFIG, dtype=dtype)
+    _, products = run_packed(model, {name: tf.constant(array) for name, array in batch().items()})
+    assert products == 6 * CONFIG.num_hidden_layers
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("change", ["a training step", "a kernel", "a bias"])
 def test_changed_weights_are_noticed(dtype, change, at_once):
     model = TFDPRQuestionEncoder(CONFIG, dtype=dtype)
     forward = pack(model)
     (before,) = forward(batch())
-    kernel = model.bert_model.encoder.layer[1].intermediate.kernel
     if change == "a training step":
         model.compile(keras.optimizers.SGD(0.1), loss="mse", jit_compile=False)
         model.train_on_batch({**batch()}, np.ones((1, 64), np.float32))
-    elif change == "a row":  # of an input, as where one is pruned
-        kernel.assign(np.asarray(kernel, np.float32) * (np.arange(64) >= 32)[:, None])
     else:
-        kernel.assign(np.asarray(kernel, np.float32) * (np.arange(256) != 7))
+        weight = getattr(model.bert_model.encoder.layer[1].intermediate, change.removeprefix("a "))
+        weight.assign(weight + np.sin(np.arange(np.prod(weight.shape))).reshape(weight.shape))
     for _ in range(2):
         (after,) = forward(batch())
         assert_close(after, model(batch())["pooler_output"], dtype)
         assert np.abs(after - before).max() > 1e-3
+    assert (forward._run._fast is not None) == (change == "a bias")  # which is not packed
+
+
+def hold(model):
+    return packed.HeldWeights(weight.value for weight in model.weights)
+
+
+def train(optimizer, **settings):
+    def change(model):
+        model.compile(optimizer(), loss="mse", **settings)
+        model.train_on_batch({**batch()}, np.ones((1, 64), np.float32))
+
+    return change
+
+
+def kernel(model):
+    return model.bert_model.encoder.layer[1].intermediate.kernel.value
+
+
+CHANGES = {
+    "assign": lambda model: kernel(model).assign(tf.zeros_like(kernel(model))),
+    "assign the same": lambda model: kernel(model).assign(kernel(model)[:] + 1),
+    "assign_add": lambda model: kernel(model).assign_add(tf.ones_like(kernel(model))),
+    "one number": lambda model: kernel(model)[3, 4].assign(7.0),
+    "rows": lambda model: kernel(model).scatter_nd_update([[5]], [np.ones(256, np.float32)]),
+    "rows added": lambda model: kernel(model).scatter_add(tf.IndexedSlices(np.ones((1, 256), np.float32), [5])),
+    "set_weights": lambda model: model.set_weights([weight + 1 for weight in model.get_weights()]),
+    "Keras's SGD": train(lambda: keras.optimizers.SGD(0.1), jit_compile=False),
+    "Keras's Adam, run eagerly": train(lambda: keras.optimizers.Adam(0.1), run_eagerly=True),
+    "our AdamW": train(lambda: adamw(0.1, steps=1, warmup=0), jit_compile=False),
+    "XLA": train(lambda: keras.optimizers.SGD(0.1), jit_compile=True),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_held_weights_stay_as_they_are_and_tell_of_a_change(change):
+    model = TFDPRQuestionEncoder(CONFIG)
+    before, held = model.get_weights(), hold(model)
+    model(batch())
+    model.get_weights()
+    assert held.unchanged()
+    CHANGES[change](model)
+    assert not held.unchanged()
+    for memory, array in zip(held._memory, before, strict=True):
+        np.testing.assert_array_equal(memory, array)
+
+
+def test_weights_of_replicas_are_held():
+    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+        model = TFDPRQuestionEncoder(CONFIG)
+        held = hold(model)
+    assert held.unchanged()
+    model.set_weights([weight + 1 for weight in model.get_weights()])
+    assert not held.unchanged()
 
 
 @pytest.mark.skipif(not packed.can_pack("float32"), reason="TensorFlow packs no weights on this machine")
-def test_float32_is_packed_for_short_single_texts_after_a_few():
-    forward = compile_forward(TFDPRQuestionEncoder(CONFIG), INPUTS, ("pooler_output",), single_texts=True)
+@pytest.mark.parametrize("onnx", [True, False])
+def test_float32_is_faster_for_short_single_texts_after_a_few(onnx, monkeypatch):
+    if onnx:
+        pytest.importorskip("onnxruntime")
+    else:
+        monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    model = TFDPRQuestionEncoder(CONFIG)
+    forward = compile_forward(model, INPUTS, ("pooler_output",), single_texts=True)
     for _ in range(dpr_tf.inference._TEXTS):
         forward(batch())
-    assert forward._run._packed is None
+    assert forward._run._fast is None
     forward(batch(texts=2))
     forward(batch(tokens=65))
-    assert forward._run._packed is None
-    forward(batch())
-    assert forward._run._packed is not None
+    assert forward._run._fast is None
+    found = forward(batch())
+    assert isinstance(getattr(forward._run._fast, "__self__", None), OnnxEncoder) == onnx
+    assert_close(found[0], model(batch())["pooler_output"], "float32")
+    model.bert_model.embeddings.LayerNorm.beta.assign(np.arange(64.0))
+    assert_close(forward(batch())[0], model(batch())["pooler_output"], "float32")
 
 
-def test_float32_is_not_packed_where_vectors_must_be_the_same_in_every_run(at_once):
+def test_weights_that_are_copied_at_each_reading_are_not_held(at_once):
+    model = TFDPRQuestionEncoder(CONFIG)
+    CHANGES["rows"](model)
+    assert not hold(model).unchanged()
+    assert dpr_tf.inference._by_onnx_runtime(model) is None
+
+
+def test_vectors_are_the_same_in_every_run_where_they_must_be(at_once):
     forward = compile_forward(TFDPRQuestionEncoder(CONFIG), INPUTS, ("pooler_output",))
     for _ in range(2):
         forward(batch())
-    assert forward._run._packed is None
+    assert forward._run._fast is None
 
 
 @pytest.mark.skipif(not packed.can_pack("float32"), reason="TensorFlow packs no weights on this machine")
@@ -205,9 +283,9 @@ def test_adapters_are_computed(at_once):
 def test_weights_that_are_cast_are_not_packed(at_once):
     """On a processor without bfloat16, oneDNN would end the process."""
     model = TFDPRQuestionEncoder(CONFIG, dtype="mixed_bfloat16")
-    forward = pack(model)
-    assert not len(forward._run._weights)
-    assert_close(forward(batch())[0], model(batch())["pooler_output"], "bfloat16")
+    _, products = run_packed(model, {name: tf.constant(array) for name, array in batch().items()})
+    assert not products
+    assert_close(pack(model)(batch())[0], model(batch())["pooler_output"], "bfloat16")
 
 
 def test_nothing_is_packed_where_onednn_is_off(monkeypatch):
