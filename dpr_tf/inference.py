@@ -101,7 +101,8 @@ def compile_forward(
         inputs: names of the inputs, int [batch, tokens] each.
         outputs: names of the outputs.
         single_texts: whether single texts will come often, as questions do. In float32 the first ones then
-            may differ from later ones in the last bits: these are computed in another way.
+            may differ from later ones in the last bits: of these, TensorFlow packs the weights, or ONNX
+            Runtime computes them where it is installed. Then the weights take their memory once more.
     """
     import keras  # here, so that what only names a retriever or a reader does not wait for TensorFlow
 

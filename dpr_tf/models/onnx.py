@@ -41,8 +41,7 @@ class OnnxEncoder:
 
     Args:
         model: a TFDPRQuestionEncoder or TFDPRContextEncoder in float32.
-        threads: how many cores to use; default: all that this process may use. They wait for each other
-            busily: where other work takes the cores, fewer are faster.
+        threads: how many cores to use; default: all that this process may use.
 
     Attributes:
         config: the model's DPRConfig.
@@ -105,7 +104,8 @@ class OnnxEncoder:
         """Computes vectors of what need not be checked.
 
         Args:
-            batch: `input_ids`, `attention_mask` and, by default zeros, `token_type_ids`, int32 [texts, tokens].
+            batch: `input_ids`, `attention_mask` and, by default zeros, `token_type_ids`: int32
+                [texts, tokens].
 
         Returns:
             As a call.
@@ -197,8 +197,10 @@ class _Graph:
 
         options = self._runtime.SessionOptions()
         options.intra_op_num_threads = threads
-        # Its threads would wait for each other busily, and take the cores from whatever else runs.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Threads wait for each other busily: for at most 30 µs, and not for the next text, so that cores are
+        # left to whatever else runs. An ONNX Runtime that does not know a setting passes over it.
+        options.add_session_config_entry("session.intra_op.spin_duration_us", "30")
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         arrays = map(self._runtime.OrtValue.ortvalue_from_numpy, self._weights.values())
         options.add_external_initializers(list(self._weights), list(arrays))
         return self._runtime.InferenceSession(

@@ -193,7 +193,9 @@ CHANGES = {
     "assign_add": lambda model: kernel(model).assign_add(tf.ones_like(kernel(model))),
     "one number": lambda model: kernel(model)[3, 4].assign(7.0),
     "rows": lambda model: kernel(model).scatter_nd_update([[5]], [np.ones(256, np.float32)]),
-    "rows added": lambda model: kernel(model).scatter_add(tf.IndexedSlices(np.ones((1, 256), np.float32), [5])),
+    "rows added": lambda model: kernel(model).scatter_add(
+        tf.IndexedSlices(np.ones((1, 256), np.float32), [5])
+    ),
     "set_weights": lambda model: model.set_weights([weight + 1 for weight in model.get_weights()]),
     "Keras's SGD": train(lambda: keras.optimizers.SGD(0.1), jit_compile=False),
     "Keras's Adam, run eagerly": train(lambda: keras.optimizers.Adam(0.1), run_eagerly=True),
