@@ -14,8 +14,8 @@ import numpy as np
 if TYPE_CHECKING:
     import keras
 
+    from dpr_tf.models.held import HeldWeights
     from dpr_tf.models.onnx import OnnxEncoder
-    from dpr_tf.models.packed import HeldWeights
 
 logger = logging.getLogger(__name__)
 
@@ -170,7 +170,8 @@ class _OnTensorFlow:
         return texts == 1 and tokens <= _FEW and self._single_texts > _TEXTS
 
     def _make_fast(self) -> Callable:
-        from dpr_tf.models.packed import HeldWeights, packing
+        from dpr_tf.models.held import HeldWeights
+        from dpr_tf.models.packed import packing
 
         if made := self._dtype == "float32" and _by_onnx_runtime(self._model):
             self._fast, self._held = made
@@ -195,8 +196,8 @@ class _OnTensorFlow:
 
 def _by_onnx_runtime(model: keras.Model) -> tuple[Callable, HeldWeights] | None:
     """The model in ONNX Runtime, and its weights; None if that is not installed, or knows no such model."""
+    from dpr_tf.models.held import HeldWeights
     from dpr_tf.models.onnx import OnnxEncoder
-    from dpr_tf.models.packed import HeldWeights
 
     held = HeldWeights(weight.value for weight in model.weights)
     if not held.unchanged():

@@ -35,6 +35,7 @@ DRAWING = {
     "models.layouts": set(),
     "models.onnx": {"models.dpr", "models.inputs"},
     "models.packed": set(),
+    "models.held": set(),
     "models.sources": {"config", "hub", "weights.*"},
     "models.pretrained": {"config", "hub", "models.bert", "models.sources", "serving", "weights.*"},
     "models.dpr": {
@@ -53,7 +54,7 @@ DRAWING = {
     # Tokenizers know no model.
     "tokenizers.*": {"hub", "tokenizers.*"},
     # Text to vectors to passages to answers; each takes its model and tokenizer as arguments.
-    "inference": {"models.layouts", "models.onnx", "models.packed"},
+    "inference": {"models.held", "models.layouts", "models.onnx", "models.packed"},
     "data.vectors": {"data.*", "weights.arrays", "weights.pickled", "weights.pickles"},  # no pickle runs code
     "data.*": {"data.*"},
     "retrieval": set(),  # names its modules in strings, so that what is sparse loads no Keras
@@ -179,6 +180,7 @@ THIRD_PARTY = {
         "doctor",
         "inference",
         "models.dropout",
+        "models.held",
         "models.int8",
         "models.layouts",
         "models.packed",

@@ -3,7 +3,7 @@
 oneDNN multiplies fastest by weights in an order of its own, and fully uses a matrix unit, as AMX, only then.
 TensorFlow lets it keep weights in that order where they are constants. Those of a Keras model are variables,
 packed in each call or not at all. Here nodes are made as TensorFlow makes them, but for the word that their
-weight stays as it is. Who runs such a graph has to see that it does: `HeldWeights` tells.
+weight stays as it is. Who runs such a graph has to see that it does: `models.held` tells.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any
 
 import keras
-import numpy as np
 
 _kernels: ContextVar[list[Any] | None] = ContextVar("kernels", default=None)  # those packed, while it is on
 
@@ -81,44 +80,6 @@ def normalised(layer: keras.layers.LayerNormalization, states: Any) -> Any:
 
     inputs = [states, layer.gamma.value, layer.beta.value]
     return _node("_MklLayerNorm", inputs, states.shape, epsilon=AttrValue(f=layer.epsilon))
-
-
-class HeldWeights:
-    """Variables of TensorFlow as they are now, to tell later whether one of them has changed.
-
-    TensorFlow writes into a variable's memory only while nobody else holds it; else the variable gets other
-    memory. So what is held here stays as it is, and a variable that still has this memory is unchanged. Once
-    weights have changed, the old ones take memory until this is dropped.
-    A variable of which rows were written, as a sparse gradient does, is copied by TensorFlow at each reading:
-    it counts as changed from the beginning.
-
-    Args:
-        variables: in a processor's memory.
-    """
-
-    def __init__(self, variables: Iterable[Any]) -> None:
-        import tensorflow as tf
-
-        replicated = tf.distribute.DistributedValues  # replicas change together
-        own = [value.values[0] if isinstance(value, replicated) else value for value in variables]
-        self._handles = [variable.handle for variable in own]
-        self._dtypes = [variable.dtype.as_datatype_enum for variable in own]
-        self._memory = self._read()
-
-    def unchanged(self) -> bool:
-        """Whether every variable has the values it had. Takes a few µs for each, without reading them."""
-        return all(map(np.may_share_memory, self._memory, self._read()))
-
-    def _read(self) -> list[np.ndarray]:
-        """The memory of each; in one operation, since one for each would take five times as long."""
-        from tensorflow.python.eager import context, execute
-
-        count = len(self._handles)
-        attributes = ("N", count, "dtypes", self._dtypes)
-        tensors = execute.execute(
-            b"_ReadVariablesOp", count, self._handles, attributes, ctx=context.context()
-        )
-        return [tensor._numpy_internal() for tensor in tensors]  # `numpy()` would copy
 
 
 @functools.lru_cache
