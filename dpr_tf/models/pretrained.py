@@ -54,8 +54,8 @@ class PretrainedModel(keras.Model):
         """Makes a model of a checkpoint: a local folder, a weights file, or a Hub id.
 
         Every format is read, whatever `from_pt` says: safetensors, `pytorch_model.bin`, `tf_model.h5`, shards
-        of each, and facebookresearch/DPR's `.cp`; torch is not needed. Weights are read one at a time,
-        straight into the model.
+        of each, and facebookresearch/DPR's `.cp`; torch is not needed. Weights are read into the memory
+        that the model then has them in.
 
         Args:
             pretrained_model_name_or_path: folder, file or Hub id.
@@ -317,12 +317,13 @@ def _tensor(array: Any, dtype: Any) -> Any:
     if keras.config.backend() == "tensorflow" and _may_be_taken_over(array, dtype):
         import tensorflow as tf
 
-        return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
+        bits = array.view(np.uint16) if dtype == "bfloat16" else array  # DLPack of NumPy has no bfloat16
+        return tf.bitcast(tf.experimental.dlpack.from_dlpack(bits.__dlpack__()), dtype)
     return keras.ops.convert_to_tensor(array, dtype=dtype)
 
 
 def _may_be_taken_over(array: Any, dtype: Any) -> bool:
-    plain = isinstance(array, np.ndarray) and array.dtype == np.float32 and dtype == "float32"
+    plain = isinstance(array, np.ndarray) and array.dtype.name == dtype
     # TensorFlow ends the process for memory that does not start at a multiple of 64.
     return plain and array.flags.c_contiguous and array.flags.writeable and array.ctypes.data % 64 == 0
 

@@ -7,12 +7,13 @@ Knows rows of names and arrays, and neither models nor frameworks: a variable is
 from __future__ import annotations
 
 import math
+import os
 import threading
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -24,11 +25,8 @@ from dpr_tf.weights.remedies import sizes
 __all__ = ["LoadReport", "load_bert", "load_into", "sizes", "to_tf_h5", "to_torch"]
 
 _BLOCK = 2**16  # numbers looked at together when NaN and infinity are searched
-_ROWS, _APART = 128, 16  # rows transposed together, and numbers between them
-_THREADS = 3  # that read and lay out; on two cores three are faster than two, since they wait for pages
-
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
+_ROWS, _APART = 128, 16  # rows copied together, and numbers between them
+_THREADS = min(8, os.cpu_count() or 1)  # that read and lay out
 
 
 @dataclass(frozen=True)
@@ -292,11 +290,15 @@ def _assign(pairs: list[tuple[Row, str]], variables: Mapping[str, Any], checkpoi
     def prepare(pair: tuple[Row, str]) -> tuple[str, str, np.ndarray, bool]:
         row, key = pair
         transpose = checkpoint.format == "pt" and row.op == names.TRANSPOSE
-        array = _laid_out(checkpoint[key], transpose, numpy_dtype(variables[row.keras].dtype), scratch)
-        return row.keras, key, array, _all_finite(array)
+        dtype = numpy_dtype(variables[row.keras].dtype)
+        array, finite = _laid_out(checkpoint[key], transpose, dtype, scratch)
+        return row.keras, key, array, finite
 
     odd = []
-    for name, key, array, finite in _in_threads(prepare, pairs):
+    with ThreadPoolExecutor(_THREADS) as pool:
+        laid_out = list(pool.map(prepare, pairs))
+    while laid_out:  # no array is kept once its variable has it
+        name, key, array, finite = laid_out.pop()
         variables[name].assign(array)
         if not finite:
             odd.append(key)
@@ -306,26 +308,6 @@ def _assign(pairs: list[tuple[Row, str]], variables: Mapping[str, Any], checkpoi
             "them too. A training that diverged leaves such weights: use an earlier checkpoint of it",
             stacklevel=5,
         )
-
-
-def _in_threads(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
-    """`map` in threads, a few items ahead of whoever takes the results, which come as they are done."""
-    waiting: set[Future[_Result]] = set()
-    with ThreadPoolExecutor(_THREADS) as pool:
-        for item in items:
-            waiting.add(pool.submit(function, item))
-            if len(waiting) > 2 * _THREADS:
-                yield from _taken(waiting)
-        while waiting:
-            yield from _taken(waiting)
-
-
-def _taken(waiting: set[Future[_Result]]) -> Iterator[_Result]:
-    """Takes out what is done, at least one, and keeps no result that was given."""
-    done = wait(waiting, return_when=FIRST_COMPLETED).done
-    waiting -= done
-    while done:
-        yield done.pop().result()
 
 
 class _Scratch(threading.local):
@@ -342,21 +324,20 @@ class _Scratch(threading.local):
         return self._bytes[use][:size].view(dtype).reshape(shape)
 
 
-def _laid_out(lazy: LazyArray, transpose: bool, dtype: np.dtype, scratch: _Scratch) -> np.ndarray:
-    """The array in its variable's layout and dtype, contiguous, in memory of its own."""
-    if not transpose and lazy.dtype == dtype:
-        return lazy.read()
-    laid_out = empty(lazy.shape[::-1] if transpose else lazy.shape, dtype)
+def _laid_out(
+    lazy: LazyArray, transpose: bool, dtype: np.dtype, scratch: _Scratch
+) -> tuple[np.ndarray, bool]:
+    """The array in its variable's layout and dtype, in memory of its own, and whether all of it is finite."""
     with np.errstate(over="ignore"):  # what becomes infinite is found afterwards
-        if transpose:
-            _transpose(lazy, laid_out.T, scratch)
-        else:
-            laid_out[...] = lazy.read()
-    return laid_out
+        if transpose or (lazy.dtype != dtype and len(lazy.shape) == 2):
+            array = empty(lazy.shape[::-1] if transpose else lazy.shape, dtype)
+            return array, _copy(lazy, array.T if transpose else array, scratch)
+        array = lazy.read().astype(dtype, copy=False)
+    return array, _all_finite(array)
 
 
-def _transpose(lazy: LazyArray, target: np.ndarray, scratch: _Scratch) -> None:
-    """Copies a matrix into one that lies in memory by columns.
+def _copy(lazy: LazyArray, target: np.ndarray, scratch: _Scratch) -> bool:
+    """Copies a matrix into one that may lie in memory by columns; whether all of it is finite.
 
     A few rows at a time, that fit into the processor's cache, from where they lie a little apart: numbers of
     one column at distances of a power of two would push each other out of it.
@@ -364,11 +345,13 @@ def _transpose(lazy: LazyArray, target: np.ndarray, scratch: _Scratch) -> None:
     height, columns = min(_ROWS, lazy.shape[0]), lazy.shape[1]
     memory = scratch.array("file", (height, columns), lazy.dtype)
     rows = scratch.array("rows", (height, columns + _APART), target.dtype)[:, :columns]
-    first = 0
+    first, finite = 0, True
     for block in lazy.blocks(memory):
         rows[: len(block)] = block
+        finite = finite and bool(np.isfinite(rows[: len(block)]).all())
         target[first : first + len(block)] = rows[: len(block)]
         first += len(block)
+    return finite
 
 
 def _all_finite(array: np.ndarray) -> bool:

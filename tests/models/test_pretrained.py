@@ -53,19 +53,19 @@ def test_loading_information(kind):
     assert model.config.name_or_path == str(folder(f"formats/{kind}-safetensors"))
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 @pytest.mark.parametrize("safe", [True, False])
 def test_large_weights_are_laid_out_as_small_ones(tmp_path, dtype, safe):
     # from 1 MB on, TensorFlow takes the memory over in which they were read and turned
     config = DPRConfig(
-        vocab_size=700, hidden_size=516, num_hidden_layers=1, num_attention_heads=4, intermediate_size=601
+        vocab_size=1100, hidden_size=516, num_hidden_layers=1, num_attention_heads=4, intermediate_size=601
     )
     saved = TFDPRContextEncoder(config)
     saved.save_pretrained(tmp_path, safe_serialization=safe)
     models = [TFDPRContextEncoder.from_pretrained(tmp_path, dtype=dtype) for _ in range(2)]
     gc.collect()
     for weight in models[0].weights:
-        weight.assign_add(ops.ones_like(weight))
+        weight.assign_add(ops.ones(weight.shape, weight.dtype))
     for path, weight in saved.variables_by_path.items():
         values = ops.convert_to_numpy(weight).astype(dtype)
         found = [ops.convert_to_numpy(model.variables_by_path[path]) for model in models]
@@ -413,20 +413,23 @@ def field(name):
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(name + ":"))
 TFDPRContextEncoder.from_pretrained(sys.argv[2])  # everything imported and started
 before = field("VmRSS")
-model = TFDPRContextEncoder.from_pretrained(sys.argv[1])
-size = sum(int(np.prod(w.shape)) * 4 for w in model.weights) / 1024
+model = TFDPRContextEncoder.from_pretrained(sys.argv[1], dtype=sys.argv[3])
+size = sum(int(np.prod(w.shape)) * tf.as_dtype(w.dtype).size for w in model.weights) / 1024
 print((field("VmHWM") - before) / size)
 """
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peak memory is read from /proc")
 @pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="measured on TensorFlow")
-@pytest.mark.parametrize("safe", [True, False])
-def test_peak_memory_of_loading(tmp_path, safe):
-    # A quarter of BERT-base; the word table is as large a part of it as there.
-    config = DPRConfig(vocab_size=8000, num_hidden_layers=3)
+@pytest.mark.parametrize(
+    ("dtype", "safe", "words"),
+    [("float32", True, 8000), ("float32", False, 8000), ("bfloat16", True, 30_000)],
+)
+def test_peak_memory_of_loading(tmp_path, dtype, safe, words):
+    # A quarter of BERT-base; the word table is as large a part of it as there, or half of it.
+    config = DPRConfig(vocab_size=words, num_hidden_layers=3)
     TFDPRContextEncoder(config).save_pretrained(tmp_path, safe_serialization=safe)
-    command = [sys.executable, "-c", MEASURE, str(tmp_path), str(folder("formats/ctx-safetensors"))]
+    command = [sys.executable, "-c", MEASURE, str(tmp_path), str(folder("formats/ctx-safetensors")), dtype]
     # Freed memory goes back at once: glibc may keep up to 64 MB, which is much for this quarter only.
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(2**20)}
     shown = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
