@@ -138,6 +138,7 @@ class _OnTensorFlow:
         self._fast: Callable | None = None
         self._held: HeldWeights | None = None
         self._lock = threading.Lock()  # of what is above; batches are computed outside of it
+        self._beside = ThreadPoolExecutor(1)
         if self._may_be_fast and self._dtype == "bfloat16":
             self._make_fast()
         else:  # traces now, so that the first batch is as fast as the next
@@ -149,8 +150,9 @@ class _OnTensorFlow:
             if self._may_be_fast and self._wants_fast(*next(iter(batch.values())).shape):
                 fast = self._fast or self._make_fast()
         if fast is not None:
+            still = self._beside.submit(self._still)  # beside: one core is idle for some of the time
             result = fast(batch)
-            if self._still():
+            if still.result():
                 return result
         with self._lock:
             self._plain = self._plain or self._traced()
