@@ -123,7 +123,8 @@ class BiEncoder(WholeBatchModel):
             A Contrast.
 
         Raises:
-            InvalidArgumentError: (TensorFlow) if a question has no negative to be contrasted with.
+            InvalidArgumentError: (TensorFlow; ValueError on torch) if a question has no negative to be
+                contrasted with. JAX cannot raise one in what it compiled: there its likelihood is NaN.
         """
         groups, group = ops.shape(y["present"])
         first, _ = replicas.rows(vectors["passages"])
@@ -133,10 +134,14 @@ class BiEncoder(WholeBatchModel):
         present = replicas.gather(ops.reshape(present, (groups * group,))) > 0
         ignored = ops.logical_and(ops.cast(y["ignored"], "bool"), ops.expand_dims(present, 0))
         counted = losses.countable(present, ignored)
-        _check_negatives(losses.negatives(counted))
+        negatives = losses.negatives(counted)
+        _check_negatives(negatives)
         scores = losses.mask_scores(losses.score_pairs(vectors["questions"], passages), counted)
+        nll = losses.negative_log_likelihood(scores, positives)
+        if keras.config.backend() == "jax":
+            nll = ops.where(negatives > 0, nll, float("nan"))
         return Contrast(
-            losses.negative_log_likelihood(scores, positives),
+            nll,
             losses.positive_ranks(scores, positives),
             ops.sum(ops.cast(ignored, "int32"), axis=1),
         )
@@ -211,14 +216,17 @@ def _flatten(ids: Any) -> Any:
 
 def _check_negatives(negatives: Any) -> None:
     """Refuses a batch in which the loss of a question is 0 whatever its vector is."""
-    if keras.config.backend() == "tensorflow":
+    message = (
+        "A question of this batch has no passage to be contrasted with: its loss is always 0. Give it hard "
+        "negatives, or more questions in a batch."
+    )
+    backend = keras.config.backend()
+    if backend == "tensorflow":
         import tensorflow as tf
 
-        tf.debugging.assert_positive(
-            negatives,
-            "A question of this batch has no passage to be contrasted with: its loss is always 0. "
-            "Give it hard negatives, or more questions in a batch.",
-        )
+        tf.debugging.assert_positive(negatives, message)
+    elif backend == "torch" and not ops.all(negatives > 0):
+        raise ValueError(message)
 
 
 def _check_roles(question_encoder: Any, context_encoder: Any) -> None:

@@ -57,17 +57,19 @@ class WholeBatchModel(keras.Model):
 
     def train_step(self, *args: Any) -> Any:
         """One update; Keras calls it."""
+        x, y = self._batch(args[-1])  # on JAX the state stands before it
         if keras.config.backend() != "tensorflow":
             return super().train_step(*args)
-        found, gradients = self.gradients_of(*self._batch(args[0]))
+        found, gradients = self.gradients_of(x, y)
         self.optimizer.apply(gradients, self.trainable_variables)
         return self.measure(found)
 
     def test_step(self, *args: Any) -> Any:
         """Measures one batch; Keras calls it."""
+        x, y = self._batch(args[-1])
         if keras.config.backend() != "tensorflow":
             return super().test_step(*args)
-        return self.measure(self.found_in(*self._batch(args[0])))
+        return self.measure(self.found_in(x, y))
 
     def _batch(self, data: Any) -> tuple[Any, Any]:
         x, y, weights = keras.utils.unpack_x_y_sample_weight(data)

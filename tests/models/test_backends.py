@@ -3,8 +3,10 @@
 import keras
 import numpy as np
 import pytest
+import tiny_training
 
 from dpr_tf import DPRConfig, TFDPRQuestionEncoder, TFDPRReader
+from dpr_tf.training.biencoder import BiEncoder
 from dpr_tf.training.optimizers import adamw
 
 CONFIG = {
@@ -68,3 +70,31 @@ def test_the_first_update_moves_weights_by_the_learning_rate(dtype):
     for weight, old in zip(weights, before, strict=True):
         moved = np.abs(keras.ops.convert_to_numpy(keras.ops.cast(weight, "float32")) - old)
         np.testing.assert_allclose(np.median(moved), 0.125, atol=5e-3)  # a few have no gradient to speak of
+
+
+def bi_encoder():
+    model = BiEncoder(*tiny_training.encoders())
+    model.compile(optimizer="sgd")
+    return model
+
+
+@pytest.mark.parametrize("step", ["train_on_batch", "test_on_batch"])
+def test_a_question_without_any_negative_is_refused(step):
+    x, _ = tiny_training.batch(1, group=2)
+    y = {"present": np.array([[True, False]]), "ignored": np.zeros((1, 2), bool)}
+    if keras.config.backend() == "jax":  # no error can be raised in what it compiled
+        assert np.isnan(getattr(bi_encoder(), step)(x, y, return_dict=True)["loss"])
+    else:
+        with pytest.raises(Exception, match="no passage to be contrasted with"):
+            getattr(bi_encoder(), step)(x, y)
+    x, y = tiny_training.batch()
+    assert getattr(bi_encoder(), step)(x, y, return_dict=True)["loss"] > 0
+
+
+@pytest.mark.parametrize("step", ["train_on_batch", "test_on_batch"])
+def test_a_batch_without_masks_is_an_error(step):
+    x, y = tiny_training.batch()
+    with pytest.raises(ValueError, match="got no y"):
+        getattr(bi_encoder(), step)(x)
+    with pytest.raises(ValueError, match="got sample weights"):
+        getattr(bi_encoder(), step)(x, y, sample_weight=np.ones(5))

@@ -190,21 +190,6 @@ def test_the_loss_is_float32_under_mixed_precision():
     assert float(tf.reduce_mean(contrast.nll)) == pytest.approx(wanted, rel=0.1)
 
 
-def test_a_question_without_any_negative_is_an_error():
-    x, y = tiny_training.batch(1, group=2)
-    y = {"present": np.array([[True, False]]), "ignored": np.zeros((1, 2), bool)}
-    with pytest.raises(tf.errors.InvalidArgumentError, match="no passage to be contrasted with"):
-        made(tiny_training.encoders()).train_on_batch(x, y)
-
-
-def test_a_batch_without_masks_is_an_error():
-    x, y = tiny_training.batch(2)
-    with pytest.raises(ValueError, match="got no y"):
-        made(tiny_training.encoders()).train_on_batch(x)
-    with pytest.raises(ValueError, match="got sample weights"):
-        made(tiny_training.encoders()).train_on_batch(x, y, sample_weight=np.ones(2))
-
-
 def test_encoders_in_each_others_role_are_refused():
     question_encoder, context_encoder = tiny_training.encoders()
     with pytest.raises(ValueError, match="must be a TFDPRQuestionEncoder, got a TFDPRContextEncoder"):
