@@ -121,8 +121,8 @@ def train_biencoder(
         ignore_answers: whether passages that contain an answer of a question are no negatives of it.
         match: how answers are found, "string" or "regex".
         batch_size: questions for one update; more of them are more negatives for each.
-        chunk_size: texts to encode at a time; fewer need less memory, and change nothing but the time.
-            Default: all.
+        chunk_size: texts to encode at a time; fewer need less memory, and change nothing but the time;
+            TensorFlow only. Default: all.
         epochs: how often each question is trained with.
         learning_rate: the highest rate; behind the warm-up it falls to 0 in a straight line.
         warmup: updates in which the rate rises. Default: 1237 as for Natural Questions, at most a tenth of

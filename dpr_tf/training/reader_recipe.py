@@ -97,7 +97,8 @@ def train_reader(
             answers were not found as tokens, or why it is left out.
         epochs: how often each question is trained with.
         batch_size: questions for one update.
-        chunk_size: questions to read at a time; fewer need less memory and change nothing else. Default: all.
+        chunk_size: questions to read at a time; fewer need less memory and change nothing else; TensorFlow
+            only. Default: all.
         passages: of each question in an update: one positive, the rest negatives.
         dev_passages: of each dev question to read.
         max_length: tokens of question, title and text together.
