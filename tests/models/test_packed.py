@@ -271,7 +271,10 @@ def test_a_model_in_int8_stays_one(at_once):
     model = TFDPRQuestionEncoder(CONFIG)
     to_int8(model)
     forward = compile_forward(model, INPUTS, ("pooler_output",), single_texts=True)
-    np.testing.assert_allclose(forward(batch())[0], model(batch())["pooler_output"], atol=1e-2)
+    texts = [batch(tokens=tokens) for tokens in range(4, 13)]
+    apart = [np.abs(forward(text)[0] - model(text)["pooler_output"]).max() for text in texts]
+    # Rarely, sums that differ in their last bit let a state be rounded to another byte.
+    assert np.median(apart) < 1e-4
 
 
 @pytest.mark.skipif(not packed.can_pack("float32"), reason="TensorFlow packs no weights on this machine")
