@@ -134,14 +134,10 @@ class BiEncoder(WholeBatchModel):
         present = replicas.gather(ops.reshape(present, (groups * group,))) > 0
         ignored = ops.logical_and(ops.cast(y["ignored"], "bool"), ops.expand_dims(present, 0))
         counted = losses.countable(present, ignored)
-        negatives = losses.negatives(counted)
-        _check_negatives(negatives)
         scores = losses.mask_scores(losses.score_pairs(vectors["questions"], passages), counted)
         nll = losses.negative_log_likelihood(scores, positives)
-        if keras.config.backend() == "jax":
-            nll = ops.where(negatives > 0, nll, float("nan"))
         return Contrast(
-            nll,
+            _contrasted(nll, losses.negatives(counted)),
             losses.positive_ranks(scores, positives),
             ops.sum(ops.cast(ignored, "int32"), axis=1),
         )
@@ -214,8 +210,8 @@ def _flatten(ids: Any) -> Any:
     return ops.reshape(ids, (questions * group, length))  # -1 would not do for an empty batch
 
 
-def _check_negatives(negatives: Any) -> None:
-    """Refuses a batch in which the loss of a question is 0 whatever its vector is."""
+def _contrasted(nll: Any, negatives: Any) -> Any:
+    """The likelihoods; refuses a batch in which that of a question is 1 whatever its vector is."""
     message = (
         "A question of this batch has no passage to be contrasted with: its loss is always 0. Give it hard "
         "negatives, or more questions in a batch."
@@ -227,6 +223,9 @@ def _check_negatives(negatives: Any) -> None:
         tf.debugging.assert_positive(negatives, message)
     elif backend == "torch" and not ops.all(negatives > 0):
         raise ValueError(message)
+    elif backend == "jax":
+        return ops.where(negatives > 0, nll, float("nan"))
+    return nll
 
 
 def _check_roles(question_encoder: Any, context_encoder: Any) -> None:
