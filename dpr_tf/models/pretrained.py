@@ -317,7 +317,9 @@ def _tensor(array: Any, dtype: Any) -> Any:
     if keras.config.backend() == "tensorflow" and _may_be_taken_over(array, dtype):
         import tensorflow as tf
 
-        bits = array.view(np.uint16) if dtype == "bfloat16" else array  # DLPack of NumPy has no bfloat16
+        if dtype != "bfloat16":
+            return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
+        bits = array.view(np.uint16)  # DLPack of NumPy has no bfloat16
         return tf.bitcast(tf.experimental.dlpack.from_dlpack(bits.__dlpack__()), dtype)
     return keras.ops.convert_to_tensor(array, dtype=dtype)
 

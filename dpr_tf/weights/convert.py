@@ -344,19 +344,26 @@ def _copy(lazy: LazyArray, target: np.ndarray, scratch: _Scratch) -> bool:
     """
     height, columns = min(_ROWS, lazy.shape[0]), lazy.shape[1]
     memory = scratch.array("file", (height, columns), lazy.dtype)
-    rows = scratch.array("rows", (height, columns + _APART), target.dtype)[:, :columns]
+    rows = scratch.array("rows", (height, columns + _APART), target.dtype)
+    rows[:, columns:] = 0  # so that they can be searched as one piece
     first, finite = 0, True
     for block in lazy.blocks(memory):
-        rows[: len(block)] = block
-        finite = finite and bool(np.isfinite(rows[: len(block)]).all())
-        target[first : first + len(block)] = rows[: len(block)]
+        part = rows[: len(block)]
+        part[:, :columns] = block
+        finite = finite and _all_finite(part)
+        target[first : first + len(block)] = part[:, :columns]
         first += len(block)
     return finite
 
 
 def _all_finite(array: np.ndarray) -> bool:
     flat = array.ravel(order="K")
-    return all(np.isfinite(flat[i : i + _BLOCK]).all() for i in range(0, flat.size, _BLOCK))
+    blocks = (flat[i : i + _BLOCK] for i in range(0, flat.size, _BLOCK))
+    if array.dtype.itemsize != 2:
+        return all(np.isfinite(block).all() for block in blocks)
+    # NumPy looks at half precision one number at a time; the exponent of NaN and infinity is all ones.
+    exponent = np.array(np.inf, array.dtype).view(np.uint16)
+    return all((block.view(np.uint16) & exponent).max() < exponent for block in blocks)
 
 
 # Export

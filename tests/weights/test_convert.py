@@ -378,6 +378,25 @@ def test_float64_too_large_for_float32_is_named(recorded, build):
         convert.load_into(variables, rows, memory(arrays))
 
 
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_the_weights_that_are_not_finite_are_named_and_no_others(dtype, odd, recorded, build, monkeypatch):
+    monkeypatch.setattr(convert, "_THREADS", 1)  # whose memory held the odd number before
+    rows, variables = build(recorded("formats/ctx-safetensors"), "ctx", dtype)
+    arrays = reference(recorded, "ctx")
+    largest = float(ml_dtypes.finfo(dtype).max)
+    names_of_odd = [
+        "ctx_encoder.bert_model.encoder.layer.0.intermediate.dense.weight",
+        "ctx_encoder.bert_model.embeddings.LayerNorm.bias",
+    ]
+    for key, array in arrays.items():
+        array.flat[-1] = odd if key in names_of_odd else -largest
+    with pytest.warns(UserWarning, match="NaN or infinite") as caught:
+        convert.load_into(variables, rows, memory(arrays))
+    named = re.search("numbers in (.*); outputs", str(caught[0].message))[1]
+    assert named.split(", ") == sorted(names_of_odd)
+
+
 # BERT
 
 
