@@ -7,21 +7,18 @@ Joins models and weights: names and files come from `dpr_tf.weights`, where to f
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
-from keras.src.backend.common import global_state  # no public way to make variables without values
 
 from dpr_tf import hub
 from dpr_tf.config import CONFIG_NAME, DPRConfig
-from dpr_tf.models import sources
+from dpr_tf.models import sources, values
 from dpr_tf.weights import convert, files, names
 
 logger = logging.getLogger(__name__)
@@ -150,9 +147,9 @@ class PretrainedModel(keras.Model):
         model_kwargs = {name: kwargs.pop(name) for name in ("name", "trainable") if name in kwargs}
         wanted = sources.configuration(config, name_or_path, checkpoint, hub_arguments, kwargs)
         asked = sources.asked_by(config, wanted, name_or_path, hub_arguments, kwargs)
-        with _without_values():
+        with values.left_out():
             model = cls(wanted, *model_args, dtype=dtype, **model_kwargs)
-        with _values_for(model) as slots:
+        with values.given_to(model) as slots:
             report = load(slots, names.rows(wanted, cls.head), checkpoint, asked)
         if report.initialised:
             logger.warning(
@@ -291,63 +288,3 @@ class PretrainedModel(keras.Model):
         pairs += [(layer._embeddings, layer.embeddings) for layer in adapted if hasattr(layer, "_embeddings")]
         sums = {id(weight): keras.ops.convert_to_numpy(plain) for weight, plain in pairs}
         return {path: sums.get(id(weight), weight) for path, weight in self.variables_by_path.items()}
-
-
-class _Slot:
-    """A variable that has a shape and a dtype but no value yet; the first `assign` gives it one.
-
-    Giving it its first value, instead of overwriting another, saves the other's memory and the time to
-    compute it.
-    """
-
-    def __init__(self, variable: keras.Variable) -> None:
-        self.variable, self.shape, self.dtype = variable, variable.shape, variable.dtype
-
-    def assign(self, array: Any) -> None:
-        """Makes the variable with this value."""
-        self.variable._initializer = lambda shape, dtype=None: _tensor(array, dtype)
-        self.variable._deferred_initialize()
-
-
-def _tensor(array: Any, dtype: Any) -> Any:
-    """The array as a tensor; where TensorFlow can take its memory over, the array must not be used after.
-
-    `convert_to_tensor` copies twice.
-    """
-    if keras.config.backend() == "tensorflow" and _may_be_taken_over(array, dtype):
-        import tensorflow as tf
-
-        if dtype != "bfloat16":
-            return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
-        bits = array.view(np.uint16)  # DLPack of NumPy has no bfloat16
-        return tf.bitcast(tf.experimental.dlpack.from_dlpack(bits.__dlpack__()), dtype)
-    return keras.ops.convert_to_tensor(array, dtype=dtype)
-
-
-def _may_be_taken_over(array: Any, dtype: Any) -> bool:
-    plain = isinstance(array, np.ndarray) and array.dtype.name == dtype
-    # TensorFlow ends the process for memory that does not start at a multiple of 64.
-    return plain and array.flags.c_contiguous and array.flags.writeable and array.ctypes.data % 64 == 0
-
-
-def _without_values() -> keras.StatelessScope:
-    """Variables made inside get no values: Keras leaves that for later."""
-    return keras.StatelessScope(initialize_variables=False)
-
-
-@contextlib.contextmanager
-def _values_for(model: PretrainedModel) -> Iterator[dict[str, _Slot]]:
-    """Gives the variables of a new model by path.
-
-    Those not assigned inside get their initial values at the end.
-    """
-    mine = {id(variable) for variable in model.variables}
-    waiting = global_state.get_global_attribute("uninitialized_variables", [])
-    # Off Keras's list of variables to initialise: some have a value by then, and a failed load must leave
-    # nothing there.
-    global_state.set_global_attribute("uninitialized_variables", [v for v in waiting if id(v) not in mine])
-    slots = {path: _Slot(variable) for path, variable in model.variables_by_path.items()}
-    yield slots
-    for variable in model.variables:
-        if variable._value is None:
-            variable._deferred_initialize()

@@ -3,10 +3,7 @@
 import gc
 import json
 import logging
-import os
 import shutil
-import subprocess
-import sys
 import warnings
 
 import fake_hub
@@ -400,37 +397,3 @@ def test_saving_and_pushing_uploads_what_was_saved_and_nothing_else(monkeypatch,
     assert name.split("/")[-1] == "mine"
     assert {"config.json", "model.safetensors", "saved_model/1/saved_model.pb"} <= uploaded
     assert "passwords.txt" not in uploaded
-
-
-# -------------------------------------------------------------------------------------------------- memory
-
-MEASURE = """
-import sys
-import numpy as np, tensorflow as tf
-from dpr_tf import DPRConfig, TFDPRContextEncoder
-import dpr_tf.weights.convert
-def field(name):
-    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(name + ":"))
-TFDPRContextEncoder.from_pretrained(sys.argv[2])  # everything imported and started
-before = field("VmRSS")
-model = TFDPRContextEncoder.from_pretrained(sys.argv[1], dtype=sys.argv[3])
-size = sum(int(np.prod(w.shape)) * tf.as_dtype(w.dtype).size for w in model.weights) / 1024
-print((field("VmHWM") - before) / size)
-"""
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peak memory is read from /proc")
-@pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="measured on TensorFlow")
-@pytest.mark.parametrize(
-    ("dtype", "safe", "words"),
-    [("float32", True, 8000), ("float32", False, 8000), ("bfloat16", True, 30_000)],
-)
-def test_peak_memory_of_loading(tmp_path, dtype, safe, words):
-    # A quarter of BERT-base; the word table is as large a part of it as there, or half of it.
-    config = DPRConfig(vocab_size=words, num_hidden_layers=3)
-    TFDPRContextEncoder(config).save_pretrained(tmp_path, safe_serialization=safe)
-    command = [sys.executable, "-c", MEASURE, str(tmp_path), str(folder("formats/ctx-safetensors")), dtype]
-    # Freed memory goes back at once: glibc may keep up to 64 MB, which is much for this quarter only.
-    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(2**20)}
-    shown = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
-    assert float(shown.split()[-1]) <= 1.3
