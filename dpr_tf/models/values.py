@@ -63,17 +63,15 @@ def _tensor(array: Any, dtype: Any) -> Any:
 
         return jax.numpy.asarray(array, dtype=dtype)
     # The other two do not know NumPy's bfloat16.
-    half = dtype == "bfloat16"
-    bits = array.view(np.int16) if half else array
+    bits = array.view(np.int16) if dtype == "bfloat16" else array
     if backend == "torch":
         import torch
 
-        tensor = torch.from_numpy(bits)
-        return keras.ops.convert_to_tensor(tensor.view(torch.bfloat16) if half else tensor)
+        return keras.ops.convert_to_tensor(torch.from_numpy(bits).view(getattr(torch, dtype)))
     import tensorflow as tf
 
     tensor = tf.experimental.dlpack.from_dlpack(bits.__dlpack__())
-    return tf.bitcast(tensor, dtype) if half else tensor
+    return tensor if bits is array else tf.bitcast(tensor, dtype)
 
 
 def _may_be_taken_over(array: Any, dtype: Any) -> bool:

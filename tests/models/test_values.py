@@ -13,12 +13,10 @@ import recordings
 from dpr_tf import DPRConfig, TFDPRContextEncoder
 from dpr_tf.weights import files
 
-TINY = recordings.checkpoint("checkpoints/formats/ctx-safetensors")
 MEASURE = """
 import sys
 import numpy as np
 from dpr_tf import DPRConfig, TFDPRContextEncoder
-import dpr_tf.weights.convert
 def field(name):
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(name + ":"))
 TFDPRContextEncoder.from_pretrained(sys.argv[2])  # everything imported and started
@@ -46,7 +44,8 @@ def test_peak_memory(tmp_path, dtype, safe, words):
     # A quarter of BERT-base; the word table is as large a part of it as there, or half of it.
     config = DPRConfig(vocab_size=words, num_hidden_layers=3)
     TFDPRContextEncoder(config).save_pretrained(tmp_path, safe_serialization=safe)
-    command = [sys.executable, "-c", MEASURE, str(tmp_path), str(TINY), dtype]
+    tiny = recordings.checkpoint("checkpoints/formats/ctx-safetensors")
+    command = [sys.executable, "-c", MEASURE, str(tmp_path), str(tiny), dtype]
     # Freed memory goes back at once: glibc may keep up to 64 MB, which is much for this quarter only.
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(2**20)}
     shown = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
