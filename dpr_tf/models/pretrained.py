@@ -147,10 +147,12 @@ class PretrainedModel(keras.Model):
         model_kwargs = {name: kwargs.pop(name) for name in ("name", "trainable") if name in kwargs}
         wanted = sources.configuration(config, name_or_path, checkpoint, hub_arguments, kwargs)
         asked = sources.asked_by(config, wanted, name_or_path, hub_arguments, kwargs)
-        with values.left_out():
+        rows = names.rows(wanted, cls.head)
+        variable_dtype = keras.dtype_policies.get(dtype).variable_dtype
+        with values.left_out(), convert.read_ahead(rows, checkpoint, variable_dtype):
             model = cls(wanted, *model_args, dtype=dtype, **model_kwargs)
         with values.given_to(model) as slots:
-            report = load(slots, names.rows(wanted, cls.head), checkpoint, asked)
+            report = load(slots, rows, checkpoint, asked)
         if report.initialised:
             logger.warning(
                 "%s: these weights are not in %s and start fresh, train them before use: %s",

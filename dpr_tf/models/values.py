@@ -46,8 +46,8 @@ class Slot:
 
     def assign(self, array: Any) -> None:
         """Makes the variable with this value."""
-        self.variable._initializer = lambda shape, dtype=None: _tensor(array, dtype)
-        self.variable._deferred_initialize()
+        self.variable._initialize(_tensor(array, self.dtype))
+        self.variable._initializer = None
 
 
 def _tensor(array: Any, dtype: Any) -> Any:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import mmap
 import os
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+
+_START = 64  # bytes: arrays begin at a multiple, or frameworks copy them
 
 
 class CheckpointError(OSError):
@@ -67,20 +72,34 @@ class StoredArray(LazyArray):
         super().__init__(shape, dtype, self._read_whole)
         self._path = path
         self._offset = offset
+        self._ahead: tuple[np.ndarray, int] | None = None  # an array, and how many of its bytes are read
+
+    @contextlib.contextmanager
+    def read_ahead(self) -> Iterator[None]:
+        """Reads the array in another thread, while Python does what is inside; the next `read` gives it.
+
+        In one call, before which Python's lock is not needed: a thread that asks for it waits.
+        """
+        array = empty(self.shape, self.dtype)
+        with open_at(self._path, self._offset) as file, ThreadPoolExecutor(1) as pool:
+            reading = pool.submit(file.readinto, _bytes(array))
+            yield
+        self._ahead = array, reading.result()
 
     def _read_whole(self) -> np.ndarray:
-        array = empty(self.shape, self.dtype)
-        read_block(self._path, self._offset, array)
+        array, done = self._ahead or (empty(self.shape, self.dtype), 0)
+        self._ahead = None
+        with open_at(self._path, self._offset + done) as file:
+            read_block(file, array, done)
         return array
 
     def blocks(self, memory: np.ndarray) -> Iterator[np.ndarray]:
         """As in `LazyArray`, but each block is read into `memory`."""
-        place = self._offset
-        for first in range(0, self.shape[0], len(memory)):
-            block = memory[: self.shape[0] - first]
-            read_block(self._path, place, block)
-            place += block.nbytes
-            yield block
+        with open_at(self._path, self._offset) as file:
+            for first in range(0, self.shape[0], len(memory)):
+                block = memory[: self.shape[0] - first]
+                read_block(file, block)
+                yield block
 
 
 class Checkpoint(Mapping[str, LazyArray]):
@@ -129,27 +148,44 @@ def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """
     size = math.prod(shape) * dtype.itemsize
     if size < 2**20 or not hasattr(mmap, "MAP_PRIVATE"):
-        return np.empty(shape, dtype)
+        memory = np.empty(size + _START, np.uint8)
+        first = -memory.ctypes.data % _START
+        return memory[first : first + size].view(dtype).reshape(shape)
     pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     return np.frombuffer(pages, dtype).reshape(shape)
 
 
-def read_block(path: Path, offset: int, array: np.ndarray) -> None:
-    """Fills a contiguous array with the numbers at byte `offset` of a file.
+def open_at(path: Path, offset: int) -> FileIO:
+    """Opens a file for reading from one of its bytes on."""
+    file = FileIO(path)
+    file.seek(offset)
+    return file
+
+
+def read_block(file: FileIO, array: np.ndarray, done: int = 0) -> None:
+    """Fills a contiguous array with the next numbers of an open file.
+
+    Args:
+        file: at the first byte that is missing.
+        array: to be filled.
+        done: how many of its bytes have been read before.
 
     Raises:
         CheckpointError: if the file ends before, e.g. because it changed since it was opened.
     """
-    with open(path, "rb", buffering=0) as file:
-        file.seek(offset)
-        rest = array.reshape(-1).view(np.uint8).data
-        while rest and (got := file.readinto(rest)):
-            rest = rest[got:]
+    rest = _bytes(array)[done:]
+    while rest and (got := file.readinto(rest)):
+        rest = rest[got:]
     if rest:
+        found = array.nbytes - len(rest)
         raise CheckpointError(
-            f"{path}: {array.nbytes} bytes expected at {offset}, {array.nbytes - len(rest)} found: "
+            f"{file.name}: {array.nbytes} bytes expected at {file.tell() - found}, {found} found: "
             "the file is cut off"
         )
+
+
+def _bytes(array: np.ndarray) -> memoryview:
+    return array.reshape(-1).view(np.uint8).data
 
 
 def file_size(file: BinaryIO) -> int:

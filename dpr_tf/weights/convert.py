@@ -6,6 +6,7 @@ Knows rows of names and arrays, and neither models nor frameworks: a variable is
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import threading
@@ -18,13 +19,13 @@ from typing import Any
 import numpy as np
 
 from dpr_tf.weights import names, remedies
-from dpr_tf.weights.arrays import Checkpoint, LazyArray, empty, numpy_dtype
+from dpr_tf.weights.arrays import Checkpoint, LazyArray, StoredArray, empty, numpy_dtype
 from dpr_tf.weights.names import Row
 from dpr_tf.weights.remedies import sizes
 
 __all__ = ["LoadReport", "load_bert", "load_into", "sizes", "to_tf_h5", "to_torch"]
 
-_BLOCK = 2**16  # numbers looked at together when NaN and infinity are searched
+_BLOCK = 2**18  # numbers looked at together when NaN and infinity are searched
 _ROWS, _APART = 128, 16  # rows copied together, and numbers between them
 _THREADS = min(8, os.cpu_count() or 1)  # that read and lay out
 
@@ -147,6 +148,21 @@ def load_bert(
         raise ValueError(remedies.no_bert(checkpoint))
     heads = {row.keras for row in rows if not _in_bert(names.row_part(row, checkpoint.format))}
     return _carry_out(plan, variables, rows, checkpoint, ignore_mismatched_sizes, heads.__contains__)
+
+
+def read_ahead(
+    rows: Iterable[Row], checkpoint: Checkpoint, dtype: str
+) -> contextlib.AbstractContextManager[None]:
+    """Reads the largest array that needs no change, while the model is made inside.
+
+    Args:
+        rows, checkpoint: as in `load_into`.
+        dtype: the variables'.
+    """
+    known = [checkpoint[row.torch] for row in rows if row.op == names.COPY and row.torch in checkpoint]
+    unchanged = [array for array in known if isinstance(array, StoredArray) and array.dtype.name == dtype]
+    largest = max(unchanged, key=lambda array: array.nbytes, default=None)
+    return largest.read_ahead() if largest else contextlib.nullcontext()
 
 
 def to_torch(variables: Mapping[str, Any], rows: Iterable[Row]) -> dict[str, LazyArray]:

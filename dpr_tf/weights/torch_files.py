@@ -23,6 +23,7 @@ from dpr_tf.weights.arrays import (
     empty,
     file_size,
     numpy_dtype,
+    open_at,
     read_block,
 )
 from dpr_tf.weights.pickled import INERT_CLASS, Record, Storage, Tensor
@@ -237,7 +238,8 @@ def _lazy(path: Path, key: str, tensor: Tensor, places: dict[str, tuple[int, int
 
     def read() -> np.ndarray:
         block = empty((count,), dtype)
-        read_block(path, offset, block)
+        with open_at(path, offset) as file:
+            read_block(file, block)
         strides = tuple(step * dtype.itemsize for step in tensor.strides)
         return np.lib.stride_tricks.as_strided(block, tensor.shape, strides, writeable=False)
 
