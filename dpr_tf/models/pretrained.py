@@ -148,8 +148,9 @@ class PretrainedModel(keras.Model):
         wanted = sources.configuration(config, name_or_path, checkpoint, hub_arguments, kwargs)
         asked = sources.asked_by(config, wanted, name_or_path, hub_arguments, kwargs)
         rows = names.rows(wanted, cls.head)
+        words = (wanted.vocab_size, wanted.hidden_size)
         variable_dtype = keras.dtype_policies.get(dtype).variable_dtype
-        with values.left_out(), convert.read_ahead(rows, checkpoint, variable_dtype):
+        with values.left_out(), convert.read_ahead(rows, checkpoint, words, variable_dtype):
             model = cls(wanted, *model_args, dtype=dtype, **model_kwargs)
         with values.given_to(model) as slots:
             report = load(slots, rows, checkpoint, asked)

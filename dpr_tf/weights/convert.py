@@ -23,7 +23,7 @@ from dpr_tf.weights.arrays import Checkpoint, LazyArray, StoredArray, empty, num
 from dpr_tf.weights.names import Row
 from dpr_tf.weights.remedies import sizes
 
-__all__ = ["LoadReport", "load_bert", "load_into", "sizes", "to_tf_h5", "to_torch"]
+__all__ = ["LoadReport", "load_bert", "load_into", "read_ahead", "sizes", "to_tf_h5", "to_torch"]
 
 _BLOCK = 2**18  # numbers looked at together when NaN and infinity are searched
 _ROWS, _APART = 128, 16  # rows copied together, and numbers between them
@@ -151,18 +151,21 @@ def load_bert(
 
 
 def read_ahead(
-    rows: Iterable[Row], checkpoint: Checkpoint, dtype: str
+    rows: Iterable[Row], checkpoint: Checkpoint, shape: tuple[int, int], dtype: str
 ) -> contextlib.AbstractContextManager[None]:
-    """Reads the largest array that needs no change, while the model is made inside.
+    """Reads the word embeddings, the largest array that is not turned, while the model is made inside.
+
+    Nothing is read where they lie under another name, or would not be taken as they are.
 
     Args:
         rows, checkpoint: as in `load_into`.
+        shape: what the model's have, (words, hidden).
         dtype: the variables'.
     """
-    known = [checkpoint[row.torch] for row in rows if row.op == names.COPY and row.torch in checkpoint]
-    unchanged = [array for array in known if isinstance(array, StoredArray) and array.dtype.name == dtype]
-    largest = max(unchanged, key=lambda array: array.nbytes, default=None)
-    return largest.read_ahead() if largest else contextlib.nullcontext()
+    words = checkpoint.get(next(row.torch for row in rows if row.axes[0] == "vocab_size"))
+    if isinstance(words, StoredArray) and (words.shape, words.dtype.name) == (shape, dtype):
+        return words.read_ahead()
+    return contextlib.nullcontext()
 
 
 def to_torch(variables: Mapping[str, Any], rows: Iterable[Row]) -> dict[str, LazyArray]:

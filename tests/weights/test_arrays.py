@@ -58,7 +58,7 @@ def test_an_error_inside_is_raised_and_nothing_is_kept(stored):
     np.testing.assert_array_equal(array.read(), 0 * numbers)
 
 
-def test_only_one_array_is_read_ahead_and_that_in_another_thread(recorded, monkeypatch):
+def test_only_the_word_embeddings_are_read_ahead_and_that_in_another_thread(recorded, monkeypatch):
     read, real = [], arrays_module.open_at
 
     @contextlib.contextmanager
@@ -70,16 +70,17 @@ def test_only_one_array_is_read_ahead_and_that_in_another_thread(recorded, monke
 
     monkeypatch.setattr(arrays_module, "open_at", watched)
 
-    def sizes(path, head, dtype):
+    def sizes(path, head, dtype, words=150):
         read.clear()
-        config = DPRConfig.from_pretrained(recorded("formats/ctx-safetensors"))
-        with convert.read_ahead(names.rows(config, head), files.read_checkpoint(path), dtype):
+        rows = names.rows(DPRConfig.from_pretrained(recorded("formats/ctx-safetensors")), head)
+        with convert.read_ahead(rows, files.read_checkpoint(path), (words, 16), dtype):
             pass
         assert threading.main_thread() not in [thread for _, thread in read]
         return [size for size, _ in read]
 
     path, both = recorded("formats/ctx-safetensors"), recorded("original/biencoder-proj-training")
-    assert sizes(path, "ctx_encoder", "float32") == [150 * 16 * 4]  # the words'
+    assert sizes(path, "ctx_encoder", "float32") == [150 * 16 * 4]
+    assert sizes(path, "ctx_encoder", "float32", words=151) == []
     assert sizes(path, "ctx_encoder", "bfloat16") == []
     assert sizes(path, "question_encoder", "float32") == []
     assert sizes(both / "checkpoint.cp", "ctx_encoder", "float32") == []
