@@ -131,8 +131,8 @@ class _OnTensorFlow:
 
         self._model, self._inputs = model, inputs
         self._dtype = getattr(model, "variable_dtype", "")
-        wanted = self._dtype == "bfloat16" or (single_texts and self._dtype == "float32")
-        self._may_be_fast = wanted and can_pack(self._dtype)
+        self._has_nodes = self._dtype in ("float32", "bfloat16") and can_pack(self._dtype)
+        self._may_be_fast = self._has_nodes and (single_texts or self._dtype == "bfloat16")
         self._single_texts = 0
         self._plain: Callable | None = None
         self._fast: Callable | None = None
@@ -179,20 +179,22 @@ class _OnTensorFlow:
             self._fast, self._held = made
         else:
             with packing() as kernels:
-                self._fast = self._traced()
+                self._fast = self._traced(for_batches=self._dtype == "bfloat16")
             # Nothing is packed before the first batch; and nothing at all if weights are cast or in int8.
             self._held = HeldWeights(kernels) if kernels else None
         return self._fast
 
-    def _traced(self) -> Callable:
+    def _traced(self, for_batches: bool = True) -> Callable:
         import tensorflow as tf
 
         from dpr_tf.models.layouts import without_padding
+        from dpr_tf.models.packed import whole_norms
 
         signature = {name: tf.TensorSpec([None, None], tf.int32, name=name) for name in self._inputs}
         forward = without_padding()(lambda batch: self._model(batch))
         run = tf.function(forward, input_signature=[signature], autograph=False)
-        run.get_concrete_function()
+        with whole_norms() if self._has_nodes and for_batches else nullcontext():
+            run.get_concrete_function()
         return run
 
 

@@ -394,7 +394,7 @@ class LayerNorm(keras.layers.LayerNormalization):
         """Normalises float [..., hidden]; in float32 under half precision, as Keras does."""
         if keras.config.backend() == "torch":
             return super().call(inputs)  # a kernel of its own
-        if packed.normalises(self):
+        if packed.normalises(self, inputs):
             return packed.normalised(self, inputs)
         x = ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
         centred = x - ops.mean(x, axis=-1, keepdims=True)

@@ -1,9 +1,12 @@
-"""Products with weights that are packed once: for inference, on TensorFlow and a processor.
+"""What oneDNN computes faster in nodes that TensorFlow's Python has no functions for; for inference.
 
-oneDNN multiplies fastest by weights in an order of its own, and fully uses a matrix unit, as AMX, only then.
-TensorFlow lets it keep weights in that order where they are constants. Those of a Keras model are variables,
-packed in each call or not at all. Here nodes are made as TensorFlow makes them, but for the word that their
-weight stays as it is. Who runs such a graph has to see that it does: `models.held` tells.
+Products with weights that are packed once. oneDNN multiplies fastest by weights in an order of its own, and
+fully uses a matrix unit, as AMX, only then. TensorFlow lets it keep weights in that order where they are
+constants. Those of a Keras model are variables, packed in each call or not at all. Here nodes are made as
+TensorFlow makes them, but for the word that their weight stays as it is. Who runs such a graph has to see
+that it does: `models.held` tells.
+
+LayerNorm in one pass over memory, with weights that may change.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from typing import Any
 import keras
 
 _kernels: ContextVar[list[Any] | None] = ContextVar("kernels", default=None)  # those packed, while it is on
+_norms: ContextVar[bool] = ContextVar("norms", default=False)
 
 
 @contextlib.contextmanager
@@ -69,9 +73,19 @@ def product(layer: keras.layers.Dense, states: Any, fused: str = "", residual: A
     return found if fused else layer.activation(found)
 
 
-def normalises(layer: keras.layers.LayerNormalization) -> bool:
-    """Whether `normalised` is faster than Keras's operations: in bfloat16, which these cast twice."""
-    return _kernels.get() is not None and layer.variable_dtype == "bfloat16"
+@contextlib.contextmanager
+def whole_norms() -> Iterator[None]:
+    """While a graph is made: LayerNorm is one node. With few tokens that takes longer than its operations."""
+    token = _norms.set(True)
+    try:
+        yield
+    finally:
+        _norms.reset(token)
+
+
+def normalises(layer: keras.layers.LayerNormalization, states: Any) -> bool:
+    """Whether LayerNorm of these states is to be `normalised`, which casts nothing."""
+    return _norms.get() and layer.variable_dtype == keras.backend.standardize_dtype(states.dtype)
 
 
 def normalised(layer: keras.layers.LayerNormalization, states: Any) -> Any:
@@ -84,7 +98,7 @@ def normalised(layer: keras.layers.LayerNormalization, states: Any) -> Any:
 
 @functools.lru_cache
 def can_pack(dtype: str) -> bool:
-    """Whether TensorFlow has such products here, in a float dtype: it tries one.
+    """Whether TensorFlow has such nodes here, in a float dtype: it tries a product.
 
     It has them on x86-64, unless oneDNN is off; in bfloat16 where the processor has instructions for it.
     """

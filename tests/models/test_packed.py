@@ -153,6 +153,28 @@ def test_all_products_but_those_of_attention_are_packed(dtype):
     assert products == 6 * CONFIG.num_hidden_layers
 
 
+def norms(run):
+    """How many nodes of a traced forward pass are a whole LayerNorm."""
+    return sum(node.op == "_MklLayerNorm" for node in run.get_concrete_function().graph.as_graph_def().node)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_layer_norm_is_one_node_for_batches_and_its_weights_may_change(dtype):
+    model = TFDPRQuestionEncoder(CONFIG, dtype=dtype)
+    forward = compile_forward(model, INPUTS, ("pooler_output",))
+    assert norms(forward._run._fast or forward._run._plain) == 1 + 2 * CONFIG.num_hidden_layers
+    for factor in (1.0, 0.5):
+        gamma = model.bert_model.encoder.layer[1].LayerNorm.gamma
+        gamma.assign(gamma * factor)
+        (found,) = forward(batch(texts=3))
+        assert_close(found, model(batch(texts=3))["pooler_output"], dtype)
+
+
+@pytest.mark.skipif(not packed.can_pack("float32"), reason="TensorFlow packs no weights on this machine")
+def test_single_texts_keep_the_operations_of_layer_norm(at_once):
+    assert norms(pack(TFDPRQuestionEncoder(CONFIG))._run._fast) == 0
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("change", ["a training step", "a kernel", "a bias"])
 def test_changed_weights_are_noticed(dtype, change, at_once):

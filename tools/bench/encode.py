@@ -13,7 +13,7 @@ import numpy as np
 from engines import encode
 
 UNIT = "passages"
-OPTIONS = {"layers": 12, "passages": 128, "batch_size": 32, "file": ""}
+OPTIONS = {"layers": 12, "passages": 128, "batch_size": 32, "file": "", "vocab": ""}
 
 
 def sentence_transformers(folder: Path) -> Callable[[], dict[str, Any]]:

@@ -346,7 +346,9 @@ def write_reader(folder: Path, options: dict[str, Any]) -> None:
 
 
 def write(cls: Any, role: str, folder: Path, options: dict[str, Any]) -> Any:
-    """Makes a model of BERT-base's sizes, or the options', with a tokenizer of the sample in its folder."""
+    """Makes a model of BERT-base's sizes, or the options', in its folder; with the sample's tokenizer, or one
+    of the words in the option `vocab`, a vocab.txt.
+    """
     import keras
 
     from dpr_tf import DPRConfig, sample_folder
@@ -356,6 +358,9 @@ def write(cls: Any, role: str, folder: Path, options: dict[str, Any]) -> Any:
     sizes = {name: options[name] for name in ("hidden_size", "vocab_size") if name in options}
     model = cls(DPRConfig(num_hidden_layers=options["layers"], **sizes))
     model.save_pretrained(folder)
-    load_checkpoint(role, str(sample_folder()), role)[1].save_pretrained(folder)
+    tokenizer = load_checkpoint(role, str(sample_folder()), role)[1]
+    if vocab := options.get("vocab"):
+        tokenizer = type(tokenizer)(vocab_file=vocab)
+    tokenizer.save_pretrained(folder)
     (folder.parent / "options.json").write_text(json.dumps(options))
     return model

@@ -17,7 +17,7 @@ import numpy as np
 from encode import write_passages
 
 UNIT = "passages"
-OPTIONS = {"layers": 12, "passages": 4096, "batch_size": 256, "size": 8192, "file": ""}
+OPTIONS = {"layers": 12, "passages": 4096, "batch_size": 256, "size": 8192, "file": "", "vocab": ""}
 
 
 def ours(folder: Path, backend: str) -> engines.Stream:

@@ -17,7 +17,7 @@ from encode import write_passages
 from question import write_questions
 
 UNIT = "questions"
-OPTIONS = {"layers": 12, "questions": 64, "file": ""}
+OPTIONS = {"layers": 12, "questions": 64, "file": "", "vocab": ""}
 RATE, DECAY, EPSILON, CLIP = 1e-5, 0.01, 1e-8, 2.0
 
 
