@@ -10,7 +10,7 @@ import numpy as np
 from engines import encode
 
 UNIT = "questions"
-OPTIONS = {"layers": 12, "questions": 40, "batch_size": 1}
+OPTIONS = {"layers": 12, "questions": 40, "batch_size": 1, "vocab": ""}
 ENGINES = {
     "dpr_tf": ("ours", encode(engines.ours, "in order", single_texts=True)),
     "dpr_tf OnnxEncoder": ("ours", encode(engines.ours, "in order", onnx=True)),
@@ -29,10 +29,10 @@ def prepare(folder: Path, options: dict[str, Any]) -> None:
 
 
 def write_questions(folder: Path, count: int) -> None:
-    """Writes ids of the sample's questions; more than there are come over and over."""
-    from dpr_tf import DPRQuestionEncoderTokenizerFast, sample_folder
+    """Writes ids of the sample's questions, by the model's tokenizer; more than there are come over and over."""
+    from dpr_tf import DPRContextEncoderTokenizerFast, sample_folder
     from dpr_tf.data import read_questions
 
-    tokenizer = DPRQuestionEncoderTokenizerFast.from_pretrained(sample_folder() / "question_encoder")
+    tokenizer = DPRContextEncoderTokenizerFast.from_pretrained(folder / "model")
     texts = [question.text for question in read_questions(sample_folder() / "questions.tsv")]
     engines.write_rows(folder, tokenizer(np.resize(texts, count).tolist())["input_ids"])
