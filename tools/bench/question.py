@@ -25,14 +25,14 @@ ENGINES = {
 def prepare(folder: Path, options: dict[str, Any]) -> None:
     """Writes the model and the questions' ids."""
     engines.write_model(folder, options)
-    write_questions(folder, options["questions"])
+    write_questions(folder, options["questions"], folder / "model")
 
 
-def write_questions(folder: Path, count: int) -> None:
-    """Writes ids of the sample's questions, by the model's tokenizer; more than there are come over and over."""
+def write_questions(folder: Path, count: int, tokenizer: Path) -> None:
+    """Writes ids of the sample's questions; more than there are come over and over."""
     from dpr_tf import DPRContextEncoderTokenizerFast, sample_folder
     from dpr_tf.data import read_questions
 
-    tokenizer = DPRContextEncoderTokenizerFast.from_pretrained(folder / "model")
+    tokenize = DPRContextEncoderTokenizerFast.from_pretrained(tokenizer)
     texts = [question.text for question in read_questions(sample_folder() / "questions.tsv")]
-    engines.write_rows(folder, tokenizer(np.resize(texts, count).tolist())["input_ids"])
+    engines.write_rows(folder, tokenize(np.resize(texts, count).tolist())["input_ids"])

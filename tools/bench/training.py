@@ -118,4 +118,4 @@ def prepare(folder: Path, options: dict[str, Any]) -> None:
     engines.write_question_encoder(folder, options)
     write_passages(folder, {**options, "passages": options["questions"]})
     (folder / "questions").mkdir()
-    write_questions(folder / "questions", options["questions"])
+    write_questions(folder / "questions", options["questions"], folder / "model")
