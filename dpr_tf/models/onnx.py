@@ -184,7 +184,7 @@ class _Graph:
         self._nodes: list[Any] = []
         self._constants: list[Any] = []
         self._weights: dict[str, np.ndarray] = {}
-        self._kernels: dict[str, np.ndarray] = {}
+        self._kernels: dict[str, np.ndarray] = {}  # [units, inputs]
 
     def session(self, model: Any, threads: int) -> tuple[Any, dict[str, Any]]:
         """An onnxruntime.InferenceSession that computes a model's vectors, and the kernels: inputs too.
