@@ -27,7 +27,7 @@ _EXPORTS = {
         "TFDPRReaderOutput",
     ),
     "dpr_tf.models.dpr": ("TFDPRContextEncoder", "TFDPRQuestionEncoder", "TFDPRReader"),
-    "dpr_tf.models.onnx": ("OnnxEncoder",),
+    "dpr_tf.models.openvino": ("OpenVINOEncoder",),
     "dpr_tf.models.torch": ("DPRContextEncoder", "DPRQuestionEncoder", "DPRReader"),
     "dpr_tf.tokenizers": (
         "BatchEncoding",

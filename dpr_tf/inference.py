@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import keras
 
     from dpr_tf.models.held import HeldWeights
-    from dpr_tf.models.onnx import OnnxEncoder
+    from dpr_tf.models.openvino import OpenVINOEncoder
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class Forward:
 
 
 def compile_forward(
-    model: keras.Model | OnnxEncoder,
+    model: keras.Model | OpenVINOEncoder,
     inputs: Sequence[str],
     outputs: Sequence[str],
     *,
@@ -94,21 +94,22 @@ def compile_forward(
     times until it has found that both vary. On PyTorch it is `predict_on_batch`. JAX compiles for each shape
     anew: there batches are padded, so that few shapes occur.
 
-    The model's weights may change between calls, as training changes them.
+    The model's weights may change between calls, as training changes them; its layers may not, as LoRA
+    changes them.
 
     Args:
-        model: one of the three models, or an OnnxEncoder, which is compiled already.
+        model: one of the three models, or an OpenVINOEncoder, which is compiled already.
         inputs: names of the inputs, int [batch, tokens] each.
         outputs: names of the outputs.
         single_texts: whether single texts will come often, as questions do. In float32 the first ones then
-            may differ from later ones in the last bits: of these, TensorFlow packs the weights, or ONNX
-            Runtime computes them where it is installed. Then the weights take their memory once more.
+            may differ from later ones in the last bits: for these, TensorFlow packs the weights, or OpenVINO
+            computes them where it is installed. Then the weights take their memory once more.
     """
     import keras  # here, so that what only names a retriever or a reader does not wait for TensorFlow
 
-    from dpr_tf.models.onnx import OnnxEncoder
+    from dpr_tf.models.openvino import OpenVINOEncoder
 
-    if isinstance(model, OnnxEncoder):
+    if isinstance(model, OpenVINOEncoder):
         return Forward(model, inputs, outputs)
     if keras.config.backend() == "tensorflow":
         return Forward(_OnTensorFlow(model, inputs, single_texts), inputs, outputs, threads=True)
@@ -121,7 +122,7 @@ class _OnTensorFlow:
     """A traced forward pass, and a faster one of the weights as they were when it was made.
 
     The latter is for everything in bfloat16, with packed weights; and in float32 for single short texts, if
-    many are expected: half of their time goes into weights. ONNX Runtime computes these, where it is
+    many are expected: half of their time goes into weights. OpenVINO computes these, where it is
     installed and knows the model.
     Once a weight has changed, what was computed of the old ones is thrown away, and so is the faster pass.
     """
@@ -175,7 +176,7 @@ class _OnTensorFlow:
         from dpr_tf.models.held import HeldWeights
         from dpr_tf.models.packed import packing
 
-        if made := self._dtype == "float32" and _by_onnx_runtime(self._model):
+        if made := self._dtype == "float32" and _by_openvino(self._model):
             self._fast, self._held = made
         else:
             with packing() as kernels:
@@ -198,18 +199,18 @@ class _OnTensorFlow:
         return run
 
 
-def _by_onnx_runtime(model: keras.Model) -> tuple[Callable, HeldWeights] | None:
-    """The model in ONNX Runtime, and its weights; None if that is not installed, or knows no such model."""
+def _by_openvino(model: keras.Model) -> tuple[Callable, HeldWeights] | None:
+    """The model in OpenVINO, and its weights; None if that is not installed, or knows no such model."""
     from dpr_tf.models.held import HeldWeights
-    from dpr_tf.models.onnx import OnnxEncoder
+    from dpr_tf.models.openvino import OpenVINOEncoder
 
     held = HeldWeights(weight.value for weight in model.weights)
     if not held.unchanged():
         return None
     try:
-        return OnnxEncoder(model).compute, held
-    except Exception as error:  # an old ONNX Runtime may have any; TensorFlow computes then
-        logger.info("not computed by ONNX Runtime: %s", error)
+        return OpenVINOEncoder(model).compute, held
+    except Exception as error:  # an old OpenVINO may have any; TensorFlow computes then
+        logger.info("not computed by OpenVINO: %s", error)
         return None
 
 

@@ -33,7 +33,7 @@ DRAWING = {
     "models.dropout": set(),
     "models.int8": set(),  # takes a model as argument
     "models.layouts": set(),
-    "models.onnx": {"models.dpr", "models.inputs"},
+    "models.openvino": {"models.dpr", "models.inputs"},
     "models.packed": set(),
     "models.held": set(),
     "models.sources": {"config", "hub", "weights.*"},
@@ -63,7 +63,7 @@ DRAWING = {
     # Tokenizers know no model.
     "tokenizers.*": {"hub", "tokenizers.*"},
     # Text to vectors to passages to answers; each takes its model and tokenizer as arguments.
-    "inference": {"models.held", "models.layouts", "models.onnx", "models.packed"},
+    "inference": {"models.held", "models.layouts", "models.openvino", "models.packed"},
     "data.vectors": {"data.*", "weights.arrays", "weights.pickled", "weights.pickles"},  # no pickle runs code
     "data.*": {"data.*"},
     "retrieval": set(),  # names its modules in strings, so that what is sparse loads no Keras
@@ -180,8 +180,7 @@ THIRD_PARTY = {
     "matplotlib": ["evaluation.curves"],
     "ml_dtypes": ["models.torch_pretrained", "weights.arrays"],
     "numpy": ["*"],
-    "onnx": ["models.onnx"],
-    "onnxruntime": ["models.onnx"],
+    "openvino": ["models.openvino"],
     "pymilvus": ["retrieval.indexes.milvus"],
     "optree": ["models.tree"],
     "regex": ["evaluation.answers"],
@@ -325,8 +324,7 @@ def test_third_party_packages_are_declared():
         "ir_measures",
         "jax",
         "matplotlib",
-        "onnx",
-        "onnxruntime",
+        "openvino",
         "optree",
         "pymilvus",
         "regex",

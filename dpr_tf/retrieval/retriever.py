@@ -16,8 +16,8 @@ class Retriever:
     """Finds the passages whose vectors have the largest inner products with a question's.
 
     Args:
-        encoder: a TFDPRQuestionEncoder, or an OnnxEncoder of one. Of the former, in float32 on TensorFlow,
-            ONNX Runtime computes single questions too if it is installed, from the 17th on.
+        encoder: a TFDPRQuestionEncoder, or an OpenVINOEncoder of one. Of the former, in float32 on
+            TensorFlow, OpenVINO computes single questions too if it is installed, from the 17th on.
         tokenizer: its tokenizer.
         index: vectors of `passages` in the same order, removed ones included, made by the context encoder
             trained with `encoder`.

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import dpr_tf.inference
-from dpr_tf import DPRConfig, OnnxEncoder, TFDPRQuestionEncoder, TFDPRReader
+from dpr_tf import DPRConfig, OpenVINOEncoder, TFDPRQuestionEncoder, TFDPRReader
 from dpr_tf.inference import compile_forward
 from dpr_tf.models import packed
 from dpr_tf.models.activations import FUNCTIONS
@@ -121,7 +121,7 @@ def test_what_is_not_a_plain_layer_is_not_packed(dtype):
 def at_once(monkeypatch):
     """From the first single text on, by TensorFlow."""
     monkeypatch.setattr(dpr_tf.inference, "_TEXTS", 0)
-    monkeypatch.setattr(dpr_tf.inference, "_by_onnx_runtime", lambda model: None)
+    monkeypatch.setattr(dpr_tf.inference, "_by_openvino", lambda model: None)
 
 
 def pack(model, outputs=("pooler_output",)):
@@ -250,12 +250,12 @@ def test_weights_of_replicas_are_held():
 
 
 @pytest.mark.skipif(not packed.can_pack("float32"), reason="TensorFlow packs no weights on this machine")
-@pytest.mark.parametrize("onnx", [True, False])
-def test_float32_is_faster_for_short_single_texts_after_a_few(onnx, monkeypatch):
-    if onnx:
-        pytest.importorskip("onnxruntime")
+@pytest.mark.parametrize("by_openvino", [True, False])
+def test_float32_is_faster_for_short_single_texts_after_a_few(by_openvino, monkeypatch):
+    if by_openvino:
+        pytest.importorskip("openvino")
     else:
-        monkeypatch.setitem(sys.modules, "onnxruntime", None)
+        monkeypatch.setitem(sys.modules, "openvino", None)
     model = TFDPRQuestionEncoder(CONFIG)
     forward = compile_forward(model, INPUTS, ("pooler_output",), single_texts=True)
     for _ in range(dpr_tf.inference._TEXTS):
@@ -265,19 +265,19 @@ def test_float32_is_faster_for_short_single_texts_after_a_few(onnx, monkeypatch)
     forward(batch(tokens=65))
     assert forward._run._fast is None
     found = forward(batch())
-    assert isinstance(getattr(forward._run._fast, "__self__", None), OnnxEncoder) == onnx
+    assert isinstance(getattr(forward._run._fast, "__self__", None), OpenVINOEncoder) == by_openvino
     assert_close(found[0], model(batch())["pooler_output"], "float32")
     model.bert_model.embeddings.LayerNorm.beta.assign(np.arange(64.0))
     assert_close(forward(batch())[0], model(batch())["pooler_output"], "float32")
 
 
 def test_weights_that_are_copied_at_each_reading_are_not_held():
-    pytest.importorskip("onnxruntime")
+    pytest.importorskip("openvino")
     model = TFDPRQuestionEncoder(CONFIG)
-    assert dpr_tf.inference._by_onnx_runtime(model) is not None
+    assert dpr_tf.inference._by_openvino(model) is not None
     CHANGES["rows"](model)
     assert not hold(model).unchanged()
-    assert dpr_tf.inference._by_onnx_runtime(model) is None
+    assert dpr_tf.inference._by_openvino(model) is None
 
 
 def test_vectors_are_the_same_in_every_run_where_they_must_be(at_once):

@@ -21,17 +21,19 @@ Stream = Callable[[list[tuple[np.ndarray, np.ndarray]]], Iterable[np.ndarray]]  
 CHECKED = 4  # numbers of each of the first vectors that are compared
 
 
-def compiled(folder: Path, precision: str = "float32", single_texts: bool = False, onnx: bool = False) -> Any:
-    """A dpr_tf Forward, as `embed` makes it, or with `single_texts` a retriever; or of an OnnxEncoder."""
+def compiled(
+    folder: Path, precision: str = "float32", single_texts: bool = False, openvino: bool = False
+) -> Any:
+    """A dpr_tf Forward, as `embed` makes it, or with `single_texts` a retriever; or of an OpenVINOEncoder."""
     from dpr_tf.checkpoints import load_checkpoint
     from dpr_tf.inference import compile_forward
 
     model, _ = load_checkpoint("context_encoder", folder / "model", precision=precision)
     names = ("input_ids", "attention_mask")
-    if onnx:
-        from dpr_tf import OnnxEncoder
+    if openvino:
+        from dpr_tf import OpenVINOEncoder
 
-        model = OnnxEncoder(model)
+        model = OpenVINOEncoder(model)
     return compile_forward(model, names, ("pooler_output",), single_texts=single_texts)
 
 

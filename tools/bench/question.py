@@ -13,7 +13,7 @@ UNIT = "questions"
 OPTIONS = {"layers": 12, "questions": 40, "batch_size": 1, "vocab": ""}
 ENGINES = {
     "dpr_tf": ("ours", encode(engines.ours, "in order", single_texts=True)),
-    "dpr_tf OnnxEncoder": ("ours", encode(engines.ours, "in order", onnx=True)),
+    "dpr_tf OpenVINOEncoder": ("ours", encode(engines.ours, "in order", openvino=True)),
     "openvino": ("peers", encode(engines.openvino, "in order")),
     "openvino on our SavedModel": ("peers", encode(engines.openvino_saved_model, "in order")),
     "onnxruntime": ("peers", encode(engines.onnxruntime, "in order")),

@@ -1,6 +1,9 @@
-"""An encoder in ONNX Runtime: equal to the model as it was, and clear about what it cannot compute."""
+"""An encoder in OpenVINO: equal to the model as it was, and clear about what it cannot compute."""
 
+import os
+import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -8,14 +11,14 @@ import pytest
 
 from dpr_tf import (
     DPRConfig,
-    OnnxEncoder,
+    OpenVINOEncoder,
     TFDPRContextEncoder,
     TFDPRQuestionEncoder,
     TFDPRQuestionEncoderOutput,
     TFDPRReader,
 )
 from dpr_tf.inference import compile_forward
-from dpr_tf.models import onnx
+from dpr_tf.models import openvino
 from dpr_tf.models.int8 import check_int8, to_int8
 from dpr_tf.training.lora import enable_lora
 from dpr_tf.training.optimizers import adamw
@@ -56,7 +59,7 @@ def vectors(encoder, given):
 @pytest.mark.parametrize("shape", [(1, 14), (1, 1), (1, 40), (3, 20), (0, 5)])
 def test_equals_the_model(model, shape):
     given = batch(*shape)
-    found = vectors(OnnxEncoder(model), given)
+    found = vectors(OpenVINOEncoder(model), given)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, vectors(model, given), atol=1e-5)
 
@@ -74,17 +77,17 @@ def test_equals_the_model(model, shape):
 )
 def test_equals_models_of_other_configurations(settings):
     model = question_encoder(TFDPRContextEncoder, **settings)
-    np.testing.assert_allclose(vectors(OnnxEncoder(model), batch(2)), vectors(model, batch(2)), atol=1e-5)
+    np.testing.assert_allclose(vectors(OpenVINOEncoder(model), batch(2)), vectors(model, batch(2)), atol=1e-5)
 
 
-@pytest.mark.parametrize("name", onnx._ACTIVATIONS)
+@pytest.mark.parametrize("name", openvino._ACTIVATIONS)
 def test_knows_activations(name):
     model = question_encoder(num_hidden_layers=1, hidden_act=name)
-    np.testing.assert_allclose(vectors(OnnxEncoder(model), batch()), vectors(model, batch()), atol=1e-5)
+    np.testing.assert_allclose(vectors(OpenVINOEncoder(model), batch()), vectors(model, batch()), atol=1e-5)
 
 
 def test_padding_and_token_types_count_as_in_the_model(model):
-    encoder, given = OnnxEncoder(model), batch(4)
+    encoder, given = OpenVINOEncoder(model), batch(4)
     given["attention_mask"][1, 9:] = 0
     given["attention_mask"][2, 3] = 0
     given["attention_mask"][3] = 0
@@ -97,7 +100,7 @@ def test_padding_and_token_types_count_as_in_the_model(model):
 
 
 def test_a_forward_pass_takes_it(model):
-    forward = compile_forward(OnnxEncoder(model), ["input_ids", "attention_mask"], ["pooler_output"])
+    forward = compile_forward(OpenVINOEncoder(model), ["input_ids", "attention_mask"], ["pooler_output"])
     (found,) = forward(batch(2))
     np.testing.assert_allclose(found, vectors(model, batch(2)), atol=1e-5)
 
@@ -115,7 +118,7 @@ def add_in_place(weight, numbers):
 @pytest.mark.parametrize("change", ["assigned", "in place", "trained"])
 def test_keeps_the_weights_it_was_made_with(change):
     model = question_encoder()
-    encoder = OnnxEncoder(model)
+    encoder = OpenVINOEncoder(model)
     before = vectors(model, batch())
     if change == "trained":
         model.compile(adamw(0.1, steps=1, warmup=0), loss="mse", jit_compile=False)
@@ -129,18 +132,18 @@ def test_keeps_the_weights_it_was_made_with(change):
                 add_in_place(weight, added)
     assert np.abs(vectors(model, batch()) - before).max() > 1e-2
     np.testing.assert_allclose(vectors(encoder, batch()), before, atol=1e-5)
-    np.testing.assert_allclose(vectors(OnnxEncoder(model), batch()), vectors(model, batch()), atol=1e-5)
+    np.testing.assert_allclose(vectors(OpenVINOEncoder(model), batch()), vectors(model, batch()), atol=1e-5)
 
 
 def test_inputs_that_are_left_out_are_those_of_the_model(model):
     given = {"input_ids": np.array([[3, 7, 9, 0, 0], [4, 5, 6, 7, 0]])}
-    np.testing.assert_allclose(vectors(OnnxEncoder(model), given), vectors(model, given), atol=1e-5)
+    np.testing.assert_allclose(vectors(OpenVINOEncoder(model), given), vectors(model, given), atol=1e-5)
     whole = {**given, "attention_mask": np.ones((2, 5), np.int32)}
     assert np.abs(vectors(model, whole) - vectors(model, given)).max() > 1e-2
 
 
 def test_takes_inputs_in_every_form_and_gives_the_models_record(model):
-    encoder, given = OnnxEncoder(model), batch(2)
+    encoder, given = OpenVINOEncoder(model), batch(2)
     sound = vectors(model, given)
     for output in (
         encoder(given),
@@ -175,7 +178,7 @@ IDS = np.array([[3, 4, 5], [6, 7, 8]])
 )
 def test_refuses_inputs(model, given, message):
     with pytest.raises(ValueError, match=message):
-        OnnxEncoder(model)(given)
+        OpenVINOEncoder(model)(given)
 
 
 def with_lora():
@@ -218,10 +221,32 @@ def in_int8():
 )
 def test_refuses_what_it_would_not_compute(make, message):
     with pytest.raises(ValueError, match=message):
-        OnnxEncoder(make())
+        OpenVINOEncoder(make())
+
+
+def test_several_threads_may_ask_at_once(model):
+    encoder = OpenVINOEncoder(model)
+    texts = [batch(tokens=tokens) for tokens in range(5, 25)] * 5
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda given: vectors(encoder, given), texts))
+    for given, vector in zip(texts, found, strict=True):
+        np.testing.assert_allclose(vector, vectors(model, given), atol=1e-5)
+
+
+def test_nothing_is_reported_over_the_internet():
+    script = """
+import sys
+from dpr_tf import DPRConfig, OpenVINOEncoder, TFDPRQuestionEncoder
+small = dict(vocab_size=9, hidden_size=8, num_attention_heads=1, num_hidden_layers=1, intermediate_size=8)
+OpenVINOEncoder(TFDPRQuestionEncoder(DPRConfig(**small)))
+assert "openvino.tools.ovc.telemetry_stub" in sys.modules
+assert "openvino_telemetry" not in sys.modules
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "CI"}
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True)
 
 
 def test_names_what_to_install(model, monkeypatch):
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(ImportError, match=r'pip install "dpr_tf\[onnx\]"'):
-        OnnxEncoder(model)
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(ImportError, match=r'pip install "dpr_tf\[openvino\]"'):
+        OpenVINOEncoder(model)
