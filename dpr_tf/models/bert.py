@@ -174,11 +174,40 @@ class SelfAttention(keras.layers.Layer):
         scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))  # [B, heads, Q, L]
         if self.distance_embedding is not None:
             scores = scores + self._relative_scores(query, key)
-        scores = scores + mask_scores
+        probabilities = self._probabilities(scores + mask_scores, seed)
+        return ops.matmul(probabilities, value), probabilities
+
+    def _probabilities(self, scores, seed):
         # Over a single token the softmax is one, and Keras warns of it.
         probabilities = ops.ones_like(scores) if scores.shape[-1] == 1 else ops.softmax(scores, axis=-1)
-        probabilities = dropout(probabilities, self.config.attention_probs_dropout_prob, seed)
-        return ops.matmul(probabilities, value), probabilities
+        return dropout(probabilities, self.config.attention_probs_dropout_prob, seed)
+
+    def _attend_first(self, query, states, mask_scores, seed):
+        """The first tokens' context, without computing keys and values of the others: the same numbers.
+
+        A score q (K x + k) is (q K) x + q k, and the mean of values V x + v is V times the mean of x, and v.
+
+        Args:
+            query: float [B, hidden], scaled.
+            states: float [B, L, hidden].
+            mask_scores: float [B, 1, 1, L].
+            seed: a dropout seed or None.
+
+        Returns:
+            Context [B, hidden] and probabilities [B, heads, 1, L], after dropout.
+        """
+        width = self.config.hidden_size
+        own = np.repeat(np.eye(self.heads, dtype=np.float32), self.head_size, axis=1)  # [heads, hidden]
+        own = ops.cast(own, query.dtype)
+        query = ops.reshape(ops.expand_dims(query, 1) * own, (-1, width))  # of each head, zeros elsewhere
+        turned = ops.reshape(ops.matmul(query, ops.transpose(self.key.kernel)), (-1, self.heads, width))
+        constant = ops.reshape(ops.sum(query * self.key.bias, axis=-1), (-1, self.heads, 1))
+        scores = ops.matmul(turned, ops.transpose(states, (0, 2, 1))) + constant + mask_scores[:, 0]
+        probabilities = self._probabilities(scores, seed)  # [B, heads, L]
+        mean = ops.reshape(ops.matmul(probabilities, states), (-1, width))
+        found = ops.reshape(ops.matmul(mean, self.value.kernel), (-1, self.heads, width))
+        found = found + ops.sum(probabilities, axis=-1, keepdims=True) * self.value.bias
+        return ops.sum(found * own, axis=1), ops.expand_dims(probabilities, 2)
 
     def call(self, tokens, mask_scores, seeds=None, *, layout, first_only=False, attentions=True):
         """Attends.
@@ -201,19 +230,28 @@ class SelfAttention(keras.layers.Layer):
             attending, places = layout.first(tokens), layouts.Padded(layout.texts, 1)
             mask_scores = mask_scores[:, :, :1]
         query = computed(self.query, attending)
-        key, value = (computed(layer, tokens) for layer in (self.key, self.value))
-        one_kernel = keras.config.backend() == "jax" and self.distance_embedding is None
-        if one_kernel and seeds is None and not attentions:
-            probabilities = None
+        absolute = self.distance_embedding is None
+        one_kernel = keras.config.backend() == "jax" and seeds is None and not attentions
+        if first_only and absolute and has_kernel(self.key) and has_kernel(self.value):
+            states = layout.unpack(tokens)
+            context, probabilities = self._attend_first(
+                query * self.scale, states, mask_scores, seeds and seeds[0]
+            )
+        elif one_kernel and absolute:
+            key, value = (
+                layout.split(computed(layer, tokens), self.heads) for layer in (self.key, self.value)
+            )
+            query, probabilities = places.split(query, self.heads), None
             mask = ops.broadcast_to(mask_scores == 0.0, (layout.texts, 1, places.length, layout.length))
-            split = [places.split(query, self.heads), *(layout.split(x, self.heads) for x in (key, value))]
-            context = ops.dot_product_attention(*split, mask=mask, scale=self.scale)
+            context = ops.dot_product_attention(query, key, value, mask=mask, scale=self.scale)
             context = ops.reshape(context, (-1, self.config.hidden_size))
         else:
             # Scaled before the product: behind it, TensorFlow puts scale and mask into it, and oneDNN's
             # product with both takes up to three times as long.
             query = places.heads(query * self.scale, self.heads)
-            key, value = (layout.heads(states, self.heads) for states in (key, value))
+            key, value = (
+                layout.heads(computed(layer, tokens), self.heads) for layer in (self.key, self.value)
+            )
             context, probabilities = self._attend(query, key, value, mask_scores, seeds and seeds[0])
             context = places.join(context)
         rate = self.config.hidden_dropout_prob
@@ -407,6 +445,11 @@ class LayerNorm(keras.layers.LayerNormalization):
 def layer_norm(config: DPRConfig, dtype: Any) -> LayerNorm:
     """A LayerNorm with the configuration's epsilon (Keras's own default is 1e-3)."""
     return LayerNorm(epsilon=config.layer_norm_eps, name="LayerNorm", dtype=dtype)
+
+
+def has_kernel(layer: Any) -> bool:
+    """Whether a layer is a Dense whose kernel is of floats."""
+    return isinstance(layer, keras.layers.Dense) and layer.quantization_mode is None
 
 
 def computed(layer: Any, states: Any) -> Any:

@@ -80,9 +80,9 @@ class Padded:
 class Unpadded:
     """Tokens that count, one text after the other; on TensorFlow.
 
-    What `heads` has in the places of padding is another token's, and finite: nothing attends to it, and
-    `join` leaves out what it found. A text whose first token does not count keeps all its places, since that
-    token may attend to all of them.
+    What `unpack` and `heads` have in the places of padding is another token's, and finite: nothing attends
+    to it, and `join` leaves out what it found. A text whose first token does not count keeps all its places,
+    since that token may attend to all of them.
 
     Args:
         mask: number or bool [texts, length], 0 for padding.
@@ -101,7 +101,7 @@ class Unpadded:
         rows = tf.reshape(rows, (self.texts, 1, self.length))
         each = tf.range(heads)
         self._places = places[:, 0]
-        self._first = rows[:, 0, 0]
+        self._rows = rows[:, 0]
         self._counts = counts[:, None, :, None]
         # Rows of one head's numbers: what `heads` takes, [texts, heads, length]; `join`, [tokens, heads].
         self._spread = rows * heads + each[:, None]
@@ -113,7 +113,17 @@ class Unpadded:
 
     def first(self, tokens: Any) -> Any:
         """Each text's first token: [tokens, width] -> [texts, width]."""
-        return _taken(tokens, self._first, tokens.shape[-1])
+        return _taken(tokens, self._rows[:, 0], tokens.shape[-1])
+
+    def unpack(self, tokens: Any) -> Any:
+        """[tokens, width] -> [texts, length, width]."""
+        import tensorflow as tf
+
+        @tf.custom_gradient
+        def spread(tokens):
+            return _taken(tokens, self._rows, tokens.shape[-1]), self.pack
+
+        return spread(tokens)
 
     def heads(self, tokens: Any, heads: int) -> Any:
         """[tokens, width] -> [texts, heads, length, width / heads]."""

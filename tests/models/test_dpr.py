@@ -141,6 +141,27 @@ def test_the_vector_does_not_depend_on_what_else_is_asked_for(ids, position_embe
     assert np.abs(vectors - first(model(ids))).max() > 1e-3  # the mask counts
 
 
+@pytest.mark.parametrize("training", [False, True])
+def test_the_last_block_needs_no_keys_and_values_of_all_tokens(ids, training, monkeypatch):
+    settings = {"attention_probs_dropout_prob": 0.5, "hidden_dropout_prob": 0.0, "initializer_range": 0.5}
+    model = TFDPRContextEncoder(tiny(**settings))
+    for layer in model.bert_model.encoder.layer:
+        layer.attention.value.bias.assign(np.linspace(-1, 1, 32))
+    mask = (np.random.default_rng(2).random((13, 7)) < 0.7).astype("int32")
+
+    def attended():
+        keras.utils.set_random_seed(3)
+        model.bert_model.encoder.seed_generator.state.assign([1, 2])
+        states, _, attentions = model.bert_model(ids, mask, training=training, first_only=True)
+        return ops.convert_to_numpy(states), ops.convert_to_numpy(attentions[-1])
+
+    found = attended()
+    monkeypatch.setattr(bert, "has_kernel", lambda layer: False)
+    for mine, whole in zip(found, attended(), strict=True):
+        assert mine.shape == whole.shape
+        np.testing.assert_allclose(mine, whole, atol=1e-5)
+
+
 def test_products_are_of_matrices_and_go_straight_into_their_biases(model):
     import tensorflow as tf
 
@@ -148,6 +169,9 @@ def test_products_are_of_matrices_and_go_straight_into_their_biases(model):
     graph = tf.function(lambda ids: model(ids)[0], input_signature=[signature]).get_concrete_function().graph
     products = [op for op in graph.get_operations() if op.type == "MatMul" and "layer_" in op.name]
     assert len(products) == 12
+    if not isinstance(model, TFDPRReader):  # their last block has no keys and values of all tokens
+        products = [op for op in products if "attention_1/MatMul" not in op.name]
+        assert len(products) == 10
     for product in products:
         (bias,) = product.outputs[0].consumers()
         (*_, use) = bias.outputs[0].consumers()

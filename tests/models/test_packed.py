@@ -150,7 +150,7 @@ def test_a_forward_pass_equals_the_model(cls, dtype, at_once):
 def test_all_products_but_those_of_attention_are_packed(dtype):
     model = TFDPRQuestionEncoder(CONFIG, dtype=dtype)
     _, products = run_packed(model, {name: tf.constant(array) for name, array in batch().items()})
-    assert products == 6 * CONFIG.num_hidden_layers
+    assert products == 6 * CONFIG.num_hidden_layers - 2  # keys and values of the last block are not computed
 
 
 def norms(run):
