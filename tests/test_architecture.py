@@ -29,9 +29,16 @@ DRAWING = {
     "models.activations": set(),
     "models.inputs": set(),
     "models.tree": set(),
-    "models.bert": {"config", "models.activations", "models.dropout", "models.layouts", "models.packed"},
+    "models.bert": {
+        "config",
+        "models.activations",
+        "models.dropout",
+        "models.int8",
+        "models.layouts",
+        "models.packed",
+    },
     "models.dropout": set(),
-    "models.int8": set(),  # takes a model as argument
+    "models.int8": {"models.activations"},  # takes a model as argument
     "models.layouts": set(),
     "models.openvino": {"models.dpr", "models.inputs"},
     "models.packed": set(),

@@ -20,6 +20,7 @@ from dpr_tf.config import DPRConfig
 from dpr_tf.models import layouts, packed
 from dpr_tf.models.activations import FUNCTIONS, gelu
 from dpr_tf.models.dropout import dropout
+from dpr_tf.models.int8 import Int8Dense
 
 
 def weight_initializer(config: DPRConfig) -> keras.initializers.Initializer:
@@ -463,4 +464,6 @@ def with_residual(layer: Any, states: Any, residual: Any, rate: float, seed: Any
     """What a Dense layer without activation computes of states, dropped out, and the residual."""
     if packed.packs(layer, states):
         return packed.product(layer, states, residual=residual)
+    if isinstance(layer, Int8Dense):
+        return layer(states, residual)
     return dropout(layer(states), rate, seed) + residual

@@ -2,52 +2,83 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import keras
 import numpy as np
 
-_LEVELS = 63  # of weights: without VNNI, 16 bits hold the sum of two products; 2 * 255 * 63 fits
+from dpr_tf.models.activations import gelu
+
 _TINY = 1e-12  # keeps zeros from being divided by zero
 _OF_ATTENTION = ("query", "key", "value", "output_dense")
 _OF_BLOCK = ("intermediate", "output_dense")
 
 
 class Int8Dense:
-    """A Dense layer's product in int8, then bias and activation in float32.
+    """A Dense layer's product in int8, then bias, activation and residual in float32.
 
-    A weight is an integer of 7 bits times a scale of its column, the states of a token are integers of 8 bits
-    between the token's own lowest and highest: half the error of one range for all tokens.
+    A weight is a whole number times a scale of its column, states are bytes between their lowest and their
+    highest. oneDNN then computes the rest in one pass; with bytes between the lowest and the highest of each
+    token, which halves the error, it takes several.
+
+    Args:
+        layer: its kernel is rounded, in its variable too, which then holds what is computed with.
+        of_tokens: whether each token has a range of its own.
     """
 
-    def __init__(self, layer: keras.layers.Dense):
-        """Rounds the layer's kernel, in the layer too: its variable then holds what is computed with."""
+    def __init__(self, layer: keras.layers.Dense, of_tokens: bool = False):
         import tensorflow as tf
 
         kernel = np.asarray(layer.kernel, np.float32)
-        scale = np.maximum(np.abs(kernel).max(axis=0), _TINY) / _LEVELS
+        scale = np.maximum(np.abs(kernel).max(axis=0), _TINY) / levels()
         whole = np.round(kernel / scale)
         layer.kernel.assign(whole * scale)
         self._layer = layer
         self._kernel = tf.bitcast(whole.astype(np.int8), tf.qint8)
         self._scale = tf.constant(scale)
         self._sums = tf.constant(whole.sum(axis=0) * scale)
+        self._compute = self._with_ranges_of_tokens if of_tokens else self._with_one_range
+        self._traced = tf.function(self._compute, autograph=False, reduce_retracing=True)
 
-    def __call__(self, states: Any) -> Any:
-        """Computes float32 [tokens, inputs] -> [tokens, units]."""
+    def __call__(self, states: Any, residual: Any = None) -> Any:
+        """Computes float32 [tokens, inputs] -> [tokens, units], and adds a residual to it.
+
+        One range for all tokens makes what a token gets depend on the others, within rounding.
+        """
+        import tensorflow as tf
+
+        return (self._traced if tf.executing_eagerly() else self._compute)(states, residual)
+
+    def _with_one_range(self, states: Any, residual: Any) -> Any:
+        import tensorflow as tf
+
+        layer = self._layer
+        lowest = tf.reduce_min(states)
+        span = tf.reduce_max(states) - lowest + _TINY
+        bias = layer.bias + lowest * self._sums
+        if residual is not None:
+            return _product(states - lowest, span, self._kernel, self._scale, bias, "Add", residual)
+        fused = "GeluExact" if layer.activation is gelu else ""
+        found = _product(states - lowest, span, self._kernel, self._scale, bias, fused)
+        return found if fused else layer.activation(found)
+
+    def _with_ranges_of_tokens(self, states: Any, residual: Any) -> Any:
         import tensorflow as tf
 
         lowest = tf.reduce_min(states, axis=-1, keepdims=True)
         span = tf.reduce_max(states, axis=-1, keepdims=True) - lowest + _TINY
-        product = _product((states - lowest) / span, self._kernel)
-        return self._layer.activation(product * self._scale * span + (lowest * self._sums + self._layer.bias))
+        bias = tf.zeros_like(self._sums)
+        product = _product((states - lowest) / span, 1.0, self._kernel, self._scale, bias)
+        found = self._layer.activation(product * span + (lowest * self._sums + self._layer.bias))
+        return found if residual is None else found + residual
 
 
 def to_int8(model: Any) -> None:
     """Makes a model's blocks compute their products with weights in int8, for inference only.
 
     The weights are rounded in place. Embeddings, attention between tokens, normalisation and heads stay in
-    float32.
+    float32, as do keys and values that an encoder does not compute.
 
     Args:
         model: one of the three models, in float32.
@@ -56,18 +87,23 @@ def to_int8(model: Any) -> None:
         ValueError: if this machine or backend has no such product.
     """
     check_int8()
-    for block in model.bert_model.encoder.layer:
-        for owner, names in ((block.attention, _OF_ATTENTION), (block, _OF_BLOCK)):
-            for name in names:  # Keras still knows the layer; its variables stay the model's
-                setattr(owner, name, Int8Dense(getattr(owner, name)))
+    blocks = model.bert_model.encoder.layer
+    for block in blocks:
+        first_only = model.reads_first_only and block is blocks[-1]
+        for name in ("query", "output_dense") if first_only else _OF_ATTENTION:
+            # Keras still knows the layer; its variables stay the model's.
+            setattr(block.attention, name, Int8Dense(getattr(block.attention, name)))
+        block.intermediate = Int8Dense(block.intermediate)
+        # What comes out of GELU has the widest ranges: one for all tokens would lose most there.
+        block.output_dense = Int8Dense(block.output_dense, of_tokens=True)
 
 
 def check_int8() -> None:
     """Refuses where products in int8 cannot be computed.
 
     Raises:
-        ValueError: on another backend than TensorFlow, on a GPU, without oneDNN, or on a processor for which
-            TensorFlow has no such product.
+        ValueError: on another backend than TensorFlow, on a GPU, or on a processor for which TensorFlow has
+            no such product.
     """
     if keras.config.backend() != "tensorflow":
         raise ValueError(
@@ -78,35 +114,76 @@ def check_int8() -> None:
     if tf.config.list_physical_devices("GPU"):
         raise ValueError("precision='int8' is for processors, found a GPU: use 'bfloat16'")
     try:
-        product = _product(tf.ones((1, 1)), tf.bitcast(np.ones((1, 1), np.int8), tf.qint8))
-    except (tf.errors.NotFoundError, tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
+        exact = bool(np.all(_tried(1) == 255 * 64))
+    except (tf.errors.OpError, ValueError):  # no such node, or no kernel for it
+        exact = False
+    if not exact:
         raise ValueError(
             "precision='int8': TensorFlow has no products of bytes for this processor; use 'float32'"
-        ) from error
-    if product.shape != (1, 1):  # where it is off, the product does nothing
-        raise ValueError(
-            "precision='int8' needs oneDNN, which is off: set TF_ENABLE_ONEDNN_OPTS=1, "
-            "or import dpr_tf before tensorflow"
         )
 
 
-def _product(fractions: Any, kernel: Any) -> Any:
-    """Float32 [tokens, inputs] between 0 and 1, as bytes, times qint8 [inputs, units]."""
+@functools.lru_cache
+def levels() -> int:
+    """The largest whole number of a weight: 127 where sums have 32 bits, as with VNNI.
+
+    Elsewhere 16 bits hold the sum of two products: 2 * 255 * 63 fits.
+    """
+    return 127 if np.all(_tried(127) == 255 * 127 * 64) else 63
+
+
+def _tried(weight: int) -> np.ndarray:
+    """A product of the largest bytes with such weights."""
     import tensorflow as tf
 
+    kernel = tf.bitcast(np.full((64, 1), weight, np.int8), tf.qint8)
+    arguments = tf.fill((2, 64), 255.0), 255.0, kernel, tf.ones(1), tf.zeros(1)
+    return tf.function(lambda: _product(*arguments), autograph=False)().numpy()
+
+
+def _product(
+    states: Any, span: Any, kernel: Any, scale: Any, bias: Any, fused: str = "", residual: Any = None
+) -> Any:
+    """Float32 [tokens, inputs] from 0 to `span`, as bytes, times qint8 [inputs, units]; in a graph.
+
+    Args:
+        scale: float32 [units], what a whole number of each column stands for.
+        bias: float32 [units].
+        fused: "GeluExact", or "Add" with a residual, float32 [tokens, units].
+    """
+    import tensorflow as tf
+    from tensorflow.core.framework.attr_value_pb2 import AttrValue
+
+    def types(values: list[Any]) -> AttrValue:
+        return AttrValue(list=AttrValue.ListValue(type=[value.dtype.as_datatype_enum for value in values]))
+
     quantized, low, high = tf.raw_ops.QuantizeV2(
-        input=fractions, min_range=0.0, max_range=1.0, T=tf.quint8, mode="SCALED", round_mode="HALF_TO_EVEN"
+        input=states, min_range=0.0, max_range=span, T=tf.quint8, mode="SCALED", round_mode="HALF_TO_EVEN"
     )
-    return tf.raw_ops.QuantizedMatMulWithBiasAndDequantize(
-        a=quantized,
-        b=kernel,
-        bias=tf.zeros(kernel.shape[1]),
-        min_a=low,
-        max_a=high,
-        min_b=-127.0,
-        max_b=127.0,
-        min_freezed_output=0.0,
-        max_freezed_output=0.0,
-        Toutput=tf.float32,
-        input_quant_mode="SCALED",
+    inputs = [quantized, kernel, bias, *([] if residual is None else [residual])]
+    ranges = [low, high, -127.0 * scale, 127.0 * scale]
+    names = [name.encode() for name in ("BiasAdd", fused, "Dequantize") if name]
+    kind = {
+        name: AttrValue(type=dtype.as_datatype_enum) for name, dtype in (("T1", tf.quint8), ("T2", tf.qint8))
+    }
+    graph = tf.compat.v1.get_default_graph()
+    node = graph.create_op(
+        "_QuantizedMatMul",  # TensorFlow's graph rewriting makes it, its Python has no function for it
+        [*inputs, *ranges],
+        [tf.float32],
+        attrs={
+            **kind,
+            **{name: AttrValue(type=tf.float32.as_datatype_enum) for name in ("Tbias", "U", "Tout")},
+            "Tdevice_inputs": types(inputs),
+            "Thost_inputs": types(ranges),
+            "Tdevice_outputs": types([bias]),
+            "Thost_outputs": types([]),
+            "is_weight_const": AttrValue(b=True),
+            "is_bias_const": AttrValue(b=False),
+            "fused_ops": AttrValue(list=AttrValue.ListValue(s=names)),
+        },
+        name="QuantizedMatMul",
     )
+    (found,) = node.outputs
+    found.set_shape([states.shape[0], kernel.shape[1]])
+    return found

@@ -12,6 +12,7 @@ from precisions import needs_int8
 
 from dpr_tf import DPRConfig, TFDPRQuestionEncoder, TFDPRReader
 from dpr_tf.models import int8
+from dpr_tf.models.activations import gelu
 from dpr_tf.models.int8 import Int8Dense, check_int8, to_int8
 
 CONFIG = DPRConfig(
@@ -22,14 +23,18 @@ IDS = np.random.default_rng(0).integers(1, 50, (5, 12))
 
 @needs_int8
 def test_products_are_exact_even_where_sixteen_bits_would_overflow():
-    kernel = np.random.default_rng(0).integers(-63, 64, (512, 96)).astype(np.int8)
-    kernel[:, 0] = int8._LEVELS
-    kernel[:, 1] = -int8._LEVELS
-    fractions = np.random.default_rng(1).integers(0, 256, (40, 512)).astype(np.float32) / 255
-    fractions[0] = 1.0
+    most = int8.levels()
+    kernel = np.random.default_rng(0).integers(-most, most + 1, (512, 96)).astype(np.int8)
+    kernel[:, 0] = most
+    kernel[:, 1] = -most
+    states = np.random.default_rng(1).integers(0, 256, (40, 512)).astype(np.float32)
+    states[0] = 255
+    scale, bias = np.linspace(0.5, 2, 96, dtype=np.float32), np.linspace(-1, 1, 96, dtype=np.float32)
+    constants = tf.bitcast(kernel, tf.qint8), tf.constant(scale), tf.constant(bias)
     for rows in (1, 40):
-        found = int8._product(tf.constant(fractions[:rows]), tf.bitcast(kernel, tf.qint8)).numpy()
-        expected = fractions[:rows].astype(np.float64) @ kernel
+        product = tf.function(lambda states: int8._product(states, 255.0, *constants), autograph=False)
+        found = product(tf.constant(states[:rows])).numpy()
+        expected = (states[:rows].astype(np.float64) @ kernel) * scale + bias
         np.testing.assert_allclose(found, expected, rtol=1e-6, atol=0.01)
 
 
@@ -45,15 +50,21 @@ def test_a_model_is_near_itself_in_float32(cls):
 
 
 @needs_int8
-def test_states_are_rounded_as_finely_as_bytes_allow():
+@pytest.mark.parametrize("activation", [gelu, "tanh", None])
+@pytest.mark.parametrize("of_tokens", [False, True])
+def test_states_are_rounded_as_finely_as_bytes_allow(of_tokens, activation):
     """What is left when the rounded weights are computed with in float32: the rounding of the states."""
-    layer = keras.layers.Dense(32, activation="tanh", bias_initializer="normal")
+    layer = keras.layers.Dense(32, activation=activation, bias_initializer="normal")
     layer.build((None, 64))
-    product = Int8Dense(layer)
+    product = Int8Dense(layer, of_tokens=of_tokens)
     states = np.random.default_rng(0).normal(3.0, 1.0, (20, 64)).astype(np.float32)
-    step = np.ptp(states, axis=1, keepdims=True) / 255
-    most = step / 2 * np.abs(np.asarray(layer.kernel)).sum(axis=0) + 1e-5
+    states[7] *= 10
+    step = np.ptp(states, axis=1 if of_tokens else None, keepdims=True) / 255
+    most = step / 2 * np.abs(np.asarray(layer.kernel)).sum(axis=0) * 1.13 + 1e-5  # GELU's largest slope
     assert (np.abs(product(tf.constant(states)) - layer(states)) <= most).all()
+    if activation is None:
+        added = product(tf.constant(states), tf.constant(states[:, :32])) - states[:, :32]
+        np.testing.assert_allclose(added, product(tf.constant(states)), atol=1e-4)
 
 
 @needs_int8
@@ -68,9 +79,11 @@ def test_weights_are_rounded_in_place_and_stay_the_models():
     ]
     assert len(kernels) == 6 * CONFIG.num_hidden_layers
     for kernel in kernels:
-        for column in np.asarray(kernel).T[:5]:
-            steps = column / (np.abs(column).max() / 63)
-            np.testing.assert_allclose(steps, np.round(steps), atol=1e-4)
+        columns = np.asarray(kernel).T[:5]
+        steps = columns / (np.abs(columns).max(axis=1, keepdims=True) / int8.levels())
+        # The last block's keys and values are not computed.
+        left = "layer_2/attention/key" in kernel.path or "layer_2/attention/value" in kernel.path
+        assert np.allclose(steps, np.round(steps), atol=1e-4) != left
     np.testing.assert_array_equal(model.get_input_embeddings().embeddings, words)
 
 
@@ -78,9 +91,12 @@ def test_weights_are_rounded_in_place_and_stay_the_models():
 def test_zeros_and_equal_numbers_have_a_product():
     layer = keras.layers.Dense(4, kernel_initializer="zeros", bias_initializer="ones")
     layer.build((None, 8))
-    np.testing.assert_allclose(Int8Dense(layer)(tf.zeros((2, 8))), np.ones((2, 4)))
-    layer.kernel.assign(np.full((8, 4), 0.5))
-    np.testing.assert_allclose(Int8Dense(layer)(tf.fill((2, 8), 3.0)), np.full((2, 4), 13.0), rtol=1e-6)
+    for of_tokens in (False, True):
+        layer.kernel.assign(np.zeros((8, 4)))
+        np.testing.assert_allclose(Int8Dense(layer, of_tokens)(tf.zeros((2, 8))), np.ones((2, 4)))
+        layer.kernel.assign(np.full((8, 4), 0.5))
+        found = Int8Dense(layer, of_tokens)(tf.fill((2, 8), 3.0))
+        np.testing.assert_allclose(found, np.full((2, 4), 13.0), rtol=1e-6)
 
 
 def test_refuses_other_backends(monkeypatch):
@@ -101,15 +117,27 @@ def test_refuses_processors_without_such_products(monkeypatch):
         raise tf.errors.InvalidArgumentError(None, None, "No OpKernel was registered")
 
     monkeypatch.setattr(keras.config, "backend", lambda: "tensorflow")
-    monkeypatch.setattr(int8, "_product", missing)
+    monkeypatch.setattr(int8, "_tried", missing)
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
     with pytest.raises(ValueError, match="no products of bytes for this processor; use 'float32'"):
         check_int8()
 
 
 @needs_int8
-def test_refuses_tensorflow_with_onednn_off():
-    environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0"}
-    command = [sys.executable, "-c", "from dpr_tf.models.int8 import check_int8; check_int8()"]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert "ValueError: precision='int8' needs oneDNN, which is off" in done.stderr
+@pytest.mark.parametrize(
+    "environment",
+    [{"TF_ENABLE_ONEDNN_OPTS": "0"}, {"ONEDNN_MAX_CPU_ISA": "AVX2"}],
+    ids=lambda env: next(iter(env)),
+)
+def test_is_exact_with_onednn_off_and_where_sums_have_sixteen_bits(environment):
+    script = """
+from dpr_tf.models import int8
+int8.check_int8()
+most = int8.levels()
+print(most, (int8._tried(most) == 255 * most * 64).all())
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, **environment}, check=True
+    )
+    assert done.stdout in ("63 True\n", *(["127 True\n"] if "TF_ENABLE_ONEDNN_OPTS" in environment else []))
