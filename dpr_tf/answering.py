@@ -110,7 +110,9 @@ class QuestionAnswering:
         vectors = embed_passages(encoder, encoder_tokenizer, passages, progress=progress)
         index = ExactIndex(vectors.shape[1])
         index.add(vectors)
-        return cls(Retriever(*question_side, index, passages), Reader(*reading_side))
+        # Nobody else has this encoder.
+        retriever = Retriever(*question_side, index, passages, weights_stay=True)
+        return cls(retriever, Reader(*reading_side))
 
     @overload
     def answer(self, questions: str, *, k: int = 20, top_answers: int = 1) -> Answered: ...

@@ -87,6 +87,7 @@ def compile_forward(
     outputs: Sequence[str],
     *,
     single_texts: bool = False,
+    weights_stay: bool = False,
 ) -> Forward:
     """Makes a compiled forward pass, without dropout.
 
@@ -104,6 +105,7 @@ def compile_forward(
         single_texts: whether single texts will come often, as questions do. In float32 the first ones then
             may differ from later ones in the last bits: for these, TensorFlow packs the weights, or OpenVINO
             computes them where it is installed. Then the weights take their memory once more.
+        weights_stay: whether nobody will change the model's weights: then nobody looks whether they did.
     """
     import keras  # here, so that what only names a retriever or a reader does not wait for TensorFlow
 
@@ -112,7 +114,8 @@ def compile_forward(
     if isinstance(model, OpenVINOEncoder):
         return Forward(model, inputs, outputs)
     if keras.config.backend() == "tensorflow":
-        return Forward(_OnTensorFlow(model, inputs, single_texts), inputs, outputs, threads=True)
+        run = _OnTensorFlow(model, inputs, single_texts, weights_stay)
+        return Forward(run, inputs, outputs, threads=True)
     if keras.config.backend() == "jax":
         return Forward(_on_jax(model, outputs), inputs, outputs, pads=model.config.max_position_embeddings)
     return Forward(model.predict_on_batch, inputs, outputs)
@@ -127,10 +130,12 @@ class _OnTensorFlow:
     Once a weight has changed, what was computed of the old ones is thrown away, and so is the faster pass.
     """
 
-    def __init__(self, model: keras.Model, inputs: Sequence[str], single_texts: bool) -> None:
+    def __init__(
+        self, model: keras.Model, inputs: Sequence[str], single_texts: bool, weights_stay: bool
+    ) -> None:
         from dpr_tf.models.packed import can_pack
 
-        self._model, self._inputs = model, inputs
+        self._model, self._inputs, self._weights_stay = model, inputs, weights_stay
         self._dtype = getattr(model, "variable_dtype", "")
         self._has_nodes = self._dtype in ("float32", "bfloat16") and can_pack(self._dtype)
         self._may_be_fast = self._has_nodes and (single_texts or self._dtype == "bfloat16")
@@ -150,6 +155,8 @@ class _OnTensorFlow:
             fast = None
             if self._may_be_fast and self._wants_fast(*next(iter(batch.values())).shape):
                 fast = self._fast or self._make_fast()
+        if fast is not None and self._weights_stay:
+            return fast(batch)
         if fast is not None:
             still = self._beside.submit(self._still)  # beside: one core is idle for some of the time
             result = fast(batch)

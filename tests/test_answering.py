@@ -7,8 +7,9 @@ import pytest
 from small_words import VOCABULARY, save_checkpoints
 
 from dpr_tf.answering import QuestionAnswering
-from dpr_tf.checkpoints import ROLES, classes
+from dpr_tf.checkpoints import ROLES, classes, load_checkpoint
 from dpr_tf.data import Passage
+from dpr_tf.retrieval.retriever import Retriever
 
 PASSAGES = [
     Passage("a", "Bridge", "the old bridge over the river was built of stone ."),
@@ -39,6 +40,14 @@ def test_an_answer_comes_with_its_passages_and_timings(folder):
     assert [scored.rank for scored in answered.passages] == [1, 2]
     assert sorted(answer.retrieval_rank for answer in answered.answers) == [1, 2]
     assert answered.retrieval_seconds > 0 < answered.reading_seconds
+
+
+def test_nobody_looks_for_changes_of_an_encoder_that_nobody_has(folder):
+    system = QuestionAnswering.from_pretrained(PASSAGES, [str(folder)], progress=False)
+    assert system.retriever._embedder._forward._run._weights_stay
+    encoder = load_checkpoint("question_encoder", folder / "question_encoder")
+    mine = Retriever(*encoder, system.retriever.index, PASSAGES)
+    assert not mine._embedder._forward._run._weights_stay
 
 
 def test_passages_and_questions_meet_as_the_encoders_say(folder):

@@ -74,7 +74,7 @@ class Embedder:
         tokenizer: its tokenizer.
         max_length: tokens per text; at most the model's positions are used.
         token_types: as for `embed_passages`.
-        single_texts: as for `compile_forward`.
+        single_texts, weights_stay: as for `compile_forward`.
 
     Attributes:
         dim: width of the vectors.
@@ -92,6 +92,7 @@ class Embedder:
         token_types: str = "zeros",
         *,
         single_texts: bool = False,
+        weights_stay: bool = False,
     ) -> None:
         if token_types not in TOKEN_TYPES:
             raise ValueError(
@@ -105,7 +106,7 @@ class Embedder:
         if token_types == "tokenizer":
             self._inputs.append("token_type_ids")
         self._forward: Forward = compile_forward(
-            model, self._inputs, ("pooler_output",), single_texts=single_texts
+            model, self._inputs, ("pooler_output",), single_texts=single_texts, weights_stay=weights_stay
         )
 
     def embed(self, texts: Sequence[Text], batch_size: int = 32, bar: tqdm | None = None) -> np.ndarray:

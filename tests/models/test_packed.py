@@ -271,6 +271,19 @@ def test_float32_is_faster_for_short_single_texts_after_a_few(by_openvino, monke
     assert_close(forward(batch())[0], model(batch())["pooler_output"], "float32")
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_nobody_looks_for_changes_of_weights_that_stay(dtype, at_once, monkeypatch):
+    model = TFDPRQuestionEncoder(CONFIG, dtype=dtype)
+    make = functools.partial(compile_forward, model, INPUTS, ("pooler_output",), single_texts=True)
+    monkeypatch.setattr(HeldWeights, "unchanged", lambda held: pytest.fail("looked"))
+    forward = make(weights_stay=True)
+    for _ in range(2):
+        assert_close(forward(batch())[0], model(batch())["pooler_output"], dtype)
+    assert forward._run._fast is not None
+    with pytest.raises(pytest.fail.Exception, match="looked"):
+        make()(batch())
+
+
 def test_weights_that_are_copied_at_each_reading_are_not_held():
     pytest.importorskip("openvino")
     model = TFDPRQuestionEncoder(CONFIG)

@@ -21,20 +21,13 @@ Stream = Callable[[list[tuple[np.ndarray, np.ndarray]]], Iterable[np.ndarray]]  
 CHECKED = 4  # numbers of each of the first vectors that are compared
 
 
-def compiled(
-    folder: Path, precision: str = "float32", single_texts: bool = False, openvino: bool = False
-) -> Any:
-    """A dpr_tf Forward, as `embed` makes it, or with `single_texts` a retriever; or of an OpenVINOEncoder."""
+def compiled(folder: Path, precision: str = "float32", **options: Any) -> Any:
+    """A dpr_tf Forward as `embed` makes it; options are those of `compile_forward`."""
     from dpr_tf.checkpoints import load_checkpoint
     from dpr_tf.inference import compile_forward
 
     model, _ = load_checkpoint("context_encoder", folder / "model", precision=precision)
-    names = ("input_ids", "attention_mask")
-    if openvino:
-        from dpr_tf import OpenVINOEncoder
-
-        model = OpenVINOEncoder(model)
-    return compile_forward(model, names, ("pooler_output",), single_texts=single_texts)
+    return compile_forward(model, ("input_ids", "attention_mask"), ("pooler_output",), **options)
 
 
 def ours(folder: Path, **settings: Any) -> Forward:
