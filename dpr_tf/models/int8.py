@@ -12,7 +12,6 @@ from dpr_tf.models.activations import gelu
 
 _TINY = 1e-12  # keeps zeros from being divided by zero
 _OF_ATTENTION = ("query", "key", "value", "output_dense")
-_OF_BLOCK = ("intermediate", "output_dense")
 
 
 class Int8Dense:
@@ -163,17 +162,14 @@ def _product(
     inputs = [quantized, kernel, bias, *([] if residual is None else [residual])]
     ranges = [low, high, -127.0 * scale, 127.0 * scale]
     names = [name.encode() for name in ("BiasAdd", fused, "Dequantize") if name]
-    kind = {
-        name: AttrValue(type=dtype.as_datatype_enum) for name, dtype in (("T1", tf.quint8), ("T2", tf.qint8))
-    }
+    dtypes = {"T1": tf.quint8, "T2": tf.qint8, "Tbias": tf.float32, "U": tf.float32, "Tout": tf.float32}
     graph = tf.compat.v1.get_default_graph()
     node = graph.create_op(
         "_QuantizedMatMul",  # TensorFlow's graph rewriting makes it, its Python has no function for it
         [*inputs, *ranges],
         [tf.float32],
         attrs={
-            **kind,
-            **{name: AttrValue(type=tf.float32.as_datatype_enum) for name in ("Tbias", "U", "Tout")},
+            **{name: AttrValue(type=dtype.as_datatype_enum) for name, dtype in dtypes.items()},
             "Tdevice_inputs": types(inputs),
             "Thost_inputs": types(ranges),
             "Tdevice_outputs": types([bias]),
