@@ -38,7 +38,7 @@ DRAWING = {
         "models.packed",
     },
     "models.dropout": set(),
-    "models.int8": {"models.activations"},  # takes a model as argument
+    "models.int8": {"models.activations", "models.packed"},  # takes a model as argument
     "models.layouts": set(),
     "models.openvino": {"models.dpr", "models.inputs"},
     "models.packed": set(),

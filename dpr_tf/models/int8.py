@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from dpr_tf.models.activations import gelu
+from dpr_tf.models.packed import node
 
 _TINY = 1e-12  # keeps zeros from being divided by zero
 _OF_ATTENTION = ("query", "key", "value", "output_dense")
@@ -163,23 +164,17 @@ def _product(
     ranges = [low, high, -127.0 * scale, 127.0 * scale]
     names = [name.encode() for name in ("BiasAdd", fused, "Dequantize") if name]
     dtypes = {"T1": tf.quint8, "T2": tf.qint8, "Tbias": tf.float32, "U": tf.float32, "Tout": tf.float32}
-    graph = tf.compat.v1.get_default_graph()
-    node = graph.create_op(
-        "_QuantizedMatMul",  # TensorFlow's graph rewriting makes it, its Python has no function for it
+    return node(
+        "_QuantizedMatMul",
         [*inputs, *ranges],
-        [tf.float32],
-        attrs={
-            **{name: AttrValue(type=dtype.as_datatype_enum) for name, dtype in dtypes.items()},
-            "Tdevice_inputs": types(inputs),
-            "Thost_inputs": types(ranges),
-            "Tdevice_outputs": types([bias]),
-            "Thost_outputs": types([]),
-            "is_weight_const": AttrValue(b=True),
-            "is_bias_const": AttrValue(b=False),
-            "fused_ops": AttrValue(list=AttrValue.ListValue(s=names)),
-        },
-        name="QuantizedMatMul",
+        tf.float32,
+        [states.shape[0], kernel.shape[1]],
+        **{name: AttrValue(type=dtype.as_datatype_enum) for name, dtype in dtypes.items()},
+        Tdevice_inputs=types(inputs),
+        Thost_inputs=types(ranges),
+        Tdevice_outputs=types([bias]),
+        Thost_outputs=types([]),
+        is_weight_const=AttrValue(b=True),
+        is_bias_const=AttrValue(b=False),
+        fused_ops=AttrValue(list=AttrValue.ListValue(s=names)),
     )
-    (found,) = node.outputs
-    found.set_shape([states.shape[0], kernel.shape[1]])
-    return found

@@ -93,7 +93,7 @@ def normalised(layer: keras.layers.LayerNormalization, states: Any) -> Any:
     from tensorflow.core.framework.attr_value_pb2 import AttrValue
 
     inputs = [states, layer.gamma.value, layer.beta.value]
-    return _node("_MklLayerNorm", inputs, states.shape, epsilon=AttrValue(f=layer.epsilon))
+    return _on_states("_MklLayerNorm", inputs, states.shape, epsilon=AttrValue(f=layer.epsilon))
 
 
 @functools.lru_cache
@@ -124,7 +124,7 @@ def _product(inputs: list[Any], fused: str) -> Any:
     from tensorflow.core.framework.attr_value_pb2 import AttrValue
 
     names = [name.encode() for name in ("BiasAdd", fused) if name]
-    return _node(
+    return _on_states(
         "_MklNativeFusedMatMul",
         inputs,
         [inputs[0].shape[0], inputs[1].shape[1]],
@@ -135,14 +135,27 @@ def _product(inputs: list[Any], fused: str) -> Any:
     )
 
 
-def _node(kind: str, inputs: list[Any], shape: Any, **attributes: Any) -> Any:
-    """A node that TensorFlow's graph rewriting makes, and its Python has no function for."""
+def _on_states(kind: str, inputs: list[Any], shape: Any, **attributes: Any) -> Any:
+    """A node of which all inputs, and what it gives, have one dtype."""
     import tensorflow as tf
     from tensorflow.core.framework.attr_value_pb2 import AttrValue
 
     inputs = [tf.convert_to_tensor(value) for value in inputs]
     dtype = inputs[0].dtype
-    attributes["T"] = AttrValue(type=dtype.as_datatype_enum)
+    return node(kind, inputs, dtype, shape, T=AttrValue(type=dtype.as_datatype_enum), **attributes)
+
+
+def node(kind: str, inputs: list[Any], dtype: Any, shape: Any, **attributes: Any) -> Any:
+    """A node that TensorFlow's graph rewriting makes, and its Python has no function for; in a graph.
+
+    Args:
+        kind: TensorFlow's name of the operation.
+        inputs: tensors.
+        dtype, shape: of the tensor it gives.
+        **attributes: an AttrValue each.
+    """
+    import tensorflow as tf
+
     graph = tf.compat.v1.get_default_graph()
     (found,) = graph.create_op(kind, inputs, [dtype], attrs=attributes, name=kind.strip("_")).outputs
     found.set_shape(shape)
