@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -95,9 +96,11 @@ def embed(
     _check(batch_size, max_length, token_types, dtype, shard_size, worker, workers)
     shards = _planned(passages, shard_size, progress)
     model, tokenizer = load_checkpoint("context_encoder", checkpoint, precision=precision)
-    embedder = Embedder(model, tokenizer, max_length, token_types)
+    with ThreadPoolExecutor(1) as beside:  # compiling takes one core
+        fingerprint = beside.submit(model_fingerprint, model)
+        embedder = Embedder(model, tokenizer, max_length, token_types)
     settings = {
-        "model": model_fingerprint(model),
+        "model": fingerprint.result(),
         "tokenizer": tokenizer_fingerprint(tokenizer),
         "token_types": token_types,
         "max_length": embedder.max_length,

@@ -12,7 +12,7 @@ import engines
 from engines import encode
 
 UNIT = "passages"
-OPTIONS = {"layers": 12, "passages": 170, "batch_size": 32}
+OPTIONS = {"layers": 12, "passages": 1000, "batch_size": 32}
 
 
 def embedding(folder: Path) -> Callable[[], dict[str, Any]]:
