@@ -86,7 +86,19 @@ def test_bfloat16_is_measured_where_the_processor_knows_it_or_if_asked_for(tmp_p
     assert measured["engines"]["half bfloat16"]["rate"] == 1.5
 
 
-def test_unknown_options_are_refused(tmp_path):
-    done = bench(tmp_path, "spans", "--set", "pasages=3")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["span"], "invalid choice: 'span'"),
+        (["spans", "--set", "pasages=3"], "pasages=3: expected OPTION=VALUE; this case has the options ['pa"),
+        (["spans", "--set", "passages"], "passages: expected OPTION=VALUE"),
+        (["spans", "--grow", "passages=3,many"], "passages=3,many: expected int"),
+        (["spans", "--only", "dpr"], "--only 'dpr': spans has the engines ['dpr_tf', "),
+        (["spans", "tokenization", "--set", "tokens=8"], "tokens=8: expected OPTION=VALUE"),
+    ],
+)
+def test_what_a_case_does_not_have_is_refused_before_anything_is_measured(tmp_path, arguments, message):
+    done = bench(tmp_path, *arguments)
     assert done.returncode == 2
-    assert "pasages: this case has the options ['passages', 'tokens']" in done.stderr
+    assert message in done.stderr
+    assert not list(tmp_path.iterdir())

@@ -28,7 +28,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 HERE = Path(__file__).parent
 ENVIRONMENT = dict(os.environ)  # as it is before dpr_tf is imported, which sets a variable for TensorFlow
@@ -203,52 +203,91 @@ def as_markdown(title: str, unit: str, results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def parse(case: Any, pairs: list[str], complain: Any) -> dict[str, list[Any]]:
-    """OPTION=VALUE,... pairs as values of the type of each option's default."""
-    given = dict(pair.split("=", 1) for pair in pairs)
-    if unknown := sorted(set(given) - set(case.OPTIONS)):
-        complain(f"{unknown[0]}: this case has the options {sorted(case.OPTIONS)}")
-    return {name: [type(case.OPTIONS[name])(v) for v in text.split(",")] for name, text in given.items()}
+def parse(case: Any, pairs: list[str]) -> dict[str, list[Any]]:
+    """OPTION=VALUE,... pairs as values of the type of each option's default.
+
+    Raises:
+        ValueError: for what is no such pair, another option, or a value of another type.
+    """
+    found = {}
+    for pair in pairs:
+        name, equals, values = pair.partition("=")
+        if not equals or name not in case.OPTIONS:
+            options = sorted(case.OPTIONS)
+            raise ValueError(f"{pair}: expected OPTION=VALUE; this case has the options {options}")
+        kind = type(case.OPTIONS[name])
+        try:
+            found[name] = [kind(value) for value in values.split(",")]
+        except ValueError:
+            raise ValueError(f"{pair}: expected {kind.__name__}") from None
+    return found
 
 
-def measured(name: str, arguments: argparse.Namespace, complain: Any) -> str:
-    """Measures a case and writes what was found, as tables and as JSON; returns the tables."""
+class Plan(NamedTuple):
+    """What to measure.
+
+    Attributes:
+        name: of the case.
+        tables: {title: options}.
+        engines: in their order.
+    """
+
+    name: str
+    tables: dict[str, dict[str, Any]]
+    engines: list[str]
+
+
+def planned(name: str, arguments: argparse.Namespace) -> Plan:
+    """What the arguments ask for of a case.
+
+    Raises:
+        ValueError: for options or engines that it does not have.
+    """
     case = importlib.import_module(name)
-    settings = {name: values[0] for name, values in parse(case, arguments.set, complain).items()}
-    grown = parse(case, [arguments.grow] if arguments.grow else [], complain)
-    option, values = next(iter(grown.items()), (None, [None]))
-    names = arguments.only or [
-        engine for engine in case.ENGINES if "bfloat16" not in engine or "bf16" in processor()
-    ]
+    settings = {option: values[0] for option, values in parse(case, arguments.set).items()}
+    grown = parse(case, [arguments.grow] if arguments.grow else [])
+    tables = {
+        f"{name}, {option}={value}": {**case.OPTIONS, **settings, option: value}
+        for option, values in grown.items()
+        for value in values
+    } or {name: {**case.OPTIONS, **settings}}
+    if unknown := [engine for engine in arguments.only or () if engine not in case.ENGINES]:
+        raise ValueError(f"--only {unknown[0]!r}: {name} has the engines {list(case.ENGINES)}")
+    usual = [engine for engine in case.ENGINES if "bfloat16" not in engine or "bf16" in processor()]
+    return Plan(name, tables, arguments.only or usual)
+
+
+def measured(plan: Plan, arguments: argparse.Namespace) -> str:
+    """Measures a case and writes what was found, as tables and as JSON; returns the tables."""
+    case = importlib.import_module(plan.name)
     given = dict(pair.split("=", 1) for pair in arguments.python)
     pythons = {}
-    for environment in dict.fromkeys(case.ENGINES[engine][0] for engine in names):
+    for environment in dict.fromkeys(case.ENGINES[engine][0] for engine in plan.engines):
         try:
             pythons[environment] = interpreter(environment, given, arguments.output)
         except OSError as error:
             print(f"Without {environment}: {error}", file=sys.stderr)
-    names = [engine for engine in names if case.ENGINES[engine][0] in pythons]
+    names = [engine for engine in plan.engines if case.ENGINES[engine][0] in pythons]
     tables, runs = [], []
-    for value in values:
-        options = {**case.OPTIONS, **settings, **({option: value} if option else {})}
+    for title, options in plan.tables.items():
         with tempfile.TemporaryDirectory() as folder:
             case.prepare(Path(folder), options)
-            results = measure(name, names, pythons, arguments.rounds, folder)
-        title = name + (f", {option}={value}" if option else "")
+            results = measure(plan.name, names, pythons, arguments.rounds, folder)
         tables.append(as_markdown(title, case.UNIT, results))
         runs.append({"options": options, "engines": results})
         print(tables[-1] + "\n", flush=True)
     where = {"processor": processor(), "rounds": arguments.rounds, "runs": runs}
     text = "\n\n".join(tables)
-    (arguments.output / f"{name}.md").write_text(f"{where['processor']}\n\n{text}\n")
-    (arguments.output / f"{name}.json").write_text(json.dumps(where, indent=1))
+    (arguments.output / f"{plan.name}.md").write_text(f"{where['processor']}\n\n{text}\n")
+    (arguments.output / f"{plan.name}.json").write_text(json.dumps(where, indent=1))
     return text
 
 
 def main() -> None:
     """Measures cases one after the other; several are written into one report as well."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("case", nargs="+", help="a module of this folder")
+    cases = sorted(path.stem for path in HERE.glob("*.py") if "\nENGINES = " in path.read_text())
+    parser.add_argument("case", nargs="+", choices=cases, help=", ".join(cases), metavar="case")
     parser.add_argument("--rounds", type=int, default=5, help="runs of each engine")
     parser.add_argument("--only", nargs="+", metavar="ENGINE", help="the engines to run, the first one first")
     parser.add_argument("--python", nargs="+", default=[], metavar="ENVIRONMENT=PYTHON")
@@ -257,8 +296,12 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("build/bench"), help="folder for the results")
     arguments = parser.parse_args()
     sys.path.insert(0, str(HERE))
+    try:
+        plans = [planned(name, arguments) for name in arguments.case]
+    except ValueError as error:
+        parser.error(str(error))
     arguments.output.mkdir(parents=True, exist_ok=True)
-    tables = [measured(name, arguments, parser.error) for name in arguments.case]
+    tables = [measured(plan, arguments) for plan in plans]
     if len(tables) > 1:
         (arguments.output / "report.md").write_text("\n\n".join([processor(), *tables]) + "\n")
 
