@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -19,8 +19,8 @@ class Int8Dense:
     """A Dense layer's product in int8, then bias, activation and residual in float32.
 
     A weight is a whole number times a scale of its column, states are bytes between their lowest and their
-    highest. oneDNN then computes the rest in one pass; with bytes between the lowest and the highest of each
-    token, which halves the error, it takes several.
+    highest. oneDNN then computes the rest in one pass; with a range for each token, which halves the error,
+    it takes several.
 
     Args:
         layer: its kernel is rounded, in its variable too, which then holds what is computed with.
@@ -35,9 +35,11 @@ class Int8Dense:
         whole = np.round(kernel / scale)
         layer.kernel.assign(whole * scale)
         self._layer = layer
-        self._kernel = tf.bitcast(whole.astype(np.int8), tf.qint8)
-        self._scale = tf.constant(scale)
-        self._sums = tf.constant(whole.sum(axis=0) * scale)
+        self._weights = _Weights(
+            tf.bitcast(whole.astype(np.int8), tf.qint8),
+            tf.constant(scale),
+            tf.constant(whole.sum(axis=0) * scale),
+        )
         self._compute = self._with_ranges_of_tokens if of_tokens else self._with_one_range
         self._traced = tf.function(self._compute, autograph=False, reduce_retracing=True)
 
@@ -54,23 +56,25 @@ class Int8Dense:
         import tensorflow as tf
 
         layer = self._layer
-        lowest = tf.reduce_min(states)
-        span = tf.reduce_max(states) - lowest + _TINY
-        bias = layer.bias + lowest * self._sums
+        limits = tf.reduce_min(states), tf.reduce_max(states)
         if residual is not None:
-            return _product(states - lowest, span, self._kernel, self._scale, bias, "Add", residual)
+            return _product(states, *limits, self._weights, layer.bias, "Add", residual)
         fused = "GeluExact" if layer.activation is gelu else ""
-        found = _product(states - lowest, span, self._kernel, self._scale, bias, fused)
+        found = _product(states, *limits, self._weights, layer.bias, fused)
         return found if fused else layer.activation(found)
 
     def _with_ranges_of_tokens(self, states: Any, residual: Any) -> Any:
+        """Each token's numbers are divided by its largest, so that one range from -1 to 1 holds all."""
         import tensorflow as tf
 
-        lowest = tf.reduce_min(states, axis=-1, keepdims=True)
-        span = tf.reduce_max(states, axis=-1, keepdims=True) - lowest + _TINY
-        bias = tf.zeros_like(self._sums)
-        product = _product((states - lowest) / span, 1.0, self._kernel, self._scale, bias)
-        found = self._layer.activation(product * span + (lowest * self._sums + self._layer.bias))
+        lowest, highest = (
+            reduce(states, axis=-1, keepdims=True) for reduce in (tf.reduce_min, tf.reduce_max)
+        )
+        largest = tf.maximum(tf.maximum(highest, -lowest), _TINY)
+        share = 1.0 / largest
+        limits = tf.reduce_min(lowest * share), tf.reduce_max(highest * share)
+        product = _product(states * share, *limits, self._weights, tf.zeros_like(self._layer.bias))
+        found = self._layer.activation(product * largest + self._layer.bias)
         return found if residual is None else found + residual
 
 
@@ -137,17 +141,40 @@ def _tried(weight: int) -> np.ndarray:
     import tensorflow as tf
 
     kernel = tf.bitcast(np.full((64, 1), weight, np.int8), tf.qint8)
-    arguments = tf.fill((2, 64), 255.0), 255.0, kernel, tf.ones(1), tf.zeros(1)
+    weights = _Weights(kernel, scale=tf.ones(1), sums=tf.fill((1,), 64.0 * weight))
+    arguments = tf.fill((2, 64), 255.0), 0.0, 255.0, weights, tf.zeros(1)
     return tf.function(lambda: _product(*arguments), autograph=False)().numpy()
 
 
+class _Weights(NamedTuple):
+    """A kernel in int8.
+
+    Attributes:
+        kernel: qint8 [inputs, units].
+        scale: float32 [units], what a whole number of each column stands for.
+        sums: float32 [units], of each column.
+    """
+
+    kernel: Any
+    scale: Any
+    sums: Any
+
+
 def _product(
-    states: Any, span: Any, kernel: Any, scale: Any, bias: Any, fused: str = "", residual: Any = None
+    states: Any,
+    lowest: Any,
+    highest: Any,
+    weights: _Weights,
+    bias: Any,
+    fused: str = "",
+    residual: Any = None,
 ) -> Any:
-    """Float32 [tokens, inputs] from 0 to `span`, as bytes, times qint8 [inputs, units]; in a graph.
+    """Float32 [tokens, inputs] between two limits, as bytes, times a kernel; in a graph.
 
     Args:
-        scale: float32 [units], what a whole number of each column stands for.
+        states: what to multiply.
+        lowest, highest: float32 scalars.
+        weights: the kernel.
         bias: float32 [units].
         fused: "GeluExact", or "Add" with a residual, float32 [tokens, units].
     """
@@ -157,18 +184,29 @@ def _product(
     def types(values: list[Any]) -> AttrValue:
         return AttrValue(list=AttrValue.ListValue(type=[value.dtype.as_datatype_enum for value in values]))
 
-    quantized, low, high = tf.raw_ops.QuantizeV2(
-        input=states, min_range=0.0, max_range=span, T=tf.quint8, mode="SCALED", round_mode="HALF_TO_EVEN"
+    # A range of which 0 is a byte: without oneDNN, TensorFlow rounds where the bytes begin.
+    lowest, highest = tf.minimum(lowest, 0.0), tf.maximum(highest, 0.0)
+    step = tf.maximum(highest - lowest, _TINY) / 255
+    lowest = tf.round(lowest / step) * step
+    quantized, _, _ = tf.raw_ops.QuantizeV2(
+        input=states,
+        min_range=lowest,
+        max_range=lowest + 255 * step,
+        T=tf.quint8,
+        mode="MIN_FIRST",
+        ensure_minimum_range=_TINY,
     )
-    inputs = [quantized, kernel, bias, *([] if residual is None else [residual])]
-    ranges = [low, high, -127.0 * scale, 127.0 * scale]
+    # The product takes the bytes to begin at 0: what they begin at, times each column, goes into the bias.
+    bias = bias + lowest * weights.sums
+    inputs = [quantized, weights.kernel, bias, *([] if residual is None else [residual])]
+    ranges = [tf.zeros_like(step), 255 * step, -127.0 * weights.scale, 127.0 * weights.scale]
     names = [name.encode() for name in ("BiasAdd", fused, "Dequantize") if name]
     dtypes = {"T1": tf.quint8, "T2": tf.qint8, "Tbias": tf.float32, "U": tf.float32, "Tout": tf.float32}
     return node(
         "_QuantizedMatMul",
         [*inputs, *ranges],
         tf.float32,
-        [states.shape[0], kernel.shape[1]],
+        [states.shape[0], weights.kernel.shape[1]],
         **{name: AttrValue(type=dtype.as_datatype_enum) for name, dtype in dtypes.items()},
         Tdevice_inputs=types(inputs),
         Thost_inputs=types(ranges),
