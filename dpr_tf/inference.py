@@ -105,7 +105,8 @@ def compile_forward(
         single_texts: whether single texts will come often, as questions do. In float32 the first ones then
             may differ from later ones in the last bits: for these, TensorFlow packs the weights, or OpenVINO
             computes them where it is installed. Then the weights take their memory once more.
-        weights_stay: whether nobody will change the model's weights: then nobody looks whether they did.
+        weights_stay: whether nobody will change the model's weights: then nobody looks whether they did, and
+            without `single_texts` TensorFlow packs them for batches in float32 too.
     """
     import keras  # here, so that what only names a retriever or a reader does not wait for TensorFlow
 
@@ -126,7 +127,8 @@ class _OnTensorFlow:
 
     The latter is for everything in bfloat16, with packed weights; and in float32 for single short texts, if
     many are expected: half of their time goes into weights. OpenVINO computes these, where it is
-    installed and knows the model.
+    installed and knows the model. Where weights stay as they are, batches in float32 are computed with packed
+    ones from the beginning.
     Once a weight has changed, what was computed of the old ones is thrown away, and so is the faster pass.
     """
 
@@ -138,6 +140,7 @@ class _OnTensorFlow:
         self._model, self._inputs, self._weights_stay = model, inputs, weights_stay
         self._dtype = getattr(model, "variable_dtype", "")
         self._has_nodes = self._dtype in ("float32", "bfloat16") and can_pack(self._dtype)
+        self._packs = self._has_nodes and weights_stay and not single_texts
         self._may_be_fast = self._has_nodes and (single_texts or self._dtype == "bfloat16")
         self._single_texts = 0
         self._plain: Callable | None = None
@@ -196,12 +199,15 @@ class _OnTensorFlow:
         import tensorflow as tf
 
         from dpr_tf.models.layouts import without_padding
-        from dpr_tf.models.packed import whole_norms
+        from dpr_tf.models.packed import packing, whole_norms
 
         signature = {name: tf.TensorSpec([None, None], tf.int32, name=name) for name in self._inputs}
         forward = without_padding()(lambda batch: self._model(batch))
         run = tf.function(forward, input_signature=[signature], autograph=False)
-        with whole_norms() if self._has_nodes and for_batches else nullcontext():
+        with (
+            whole_norms() if self._has_nodes and for_batches else nullcontext(),
+            packing() if self._packs else nullcontext(),
+        ):
             run.get_concrete_function()
         return run
 

@@ -98,7 +98,7 @@ def embed(
     model, tokenizer = load_checkpoint("context_encoder", checkpoint, precision=precision)
     with ThreadPoolExecutor(1) as beside:  # compiling takes one core
         fingerprint = beside.submit(model_fingerprint, model)
-        embedder = Embedder(model, tokenizer, max_length, token_types)
+        embedder = Embedder(model, tokenizer, max_length, token_types, weights_stay=True)
     settings = {
         "model": fingerprint.result(),
         "tokenizer": tokenizer_fingerprint(tokenizer),

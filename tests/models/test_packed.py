@@ -153,16 +153,32 @@ def test_all_products_but_those_of_attention_are_packed(dtype):
     assert products == 6 * CONFIG.num_hidden_layers - 2  # keys and values of the last block are not computed
 
 
-def norms(run):
-    """How many nodes of a traced forward pass are a whole LayerNorm."""
-    return sum(node.op == "_MklLayerNorm" for node in run.get_concrete_function().graph.as_graph_def().node)
+def nodes(run, kind="_MklLayerNorm"):
+    """How many nodes of a traced forward pass are a whole LayerNorm, or of another kind."""
+    return sum(node.op == kind for node in run.get_concrete_function().graph.as_graph_def().node)
+
+
+@pytest.mark.skipif(not packed.can_pack("float32"), reason="TensorFlow packs no weights on this machine")
+@pytest.mark.parametrize(
+    ("single_texts", "weights_stay", "products"),
+    [(False, True, 6 * CONFIG.num_hidden_layers - 2), (False, False, 0), (True, True, 0)],
+)
+def test_batches_in_float32_have_packed_weights_where_these_stay(single_texts, weights_stay, products):
+    model = TFDPRQuestionEncoder(CONFIG)
+    forward = compile_forward(
+        model, INPUTS, ("pooler_output",), single_texts=single_texts, weights_stay=weights_stay
+    )
+    assert nodes(forward._run._plain, "_MklNativeFusedMatMul") == products
+    for texts in (3, 1):
+        (found,) = forward(batch(texts=texts))
+        assert_close(found, model(batch(texts=texts))["pooler_output"], "float32")
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_layer_norm_is_one_node_for_batches_and_its_weights_may_change(dtype):
     model = TFDPRQuestionEncoder(CONFIG, dtype=dtype)
     forward = compile_forward(model, INPUTS, ("pooler_output",))
-    assert norms(forward._run._fast or forward._run._plain) == 1 + 2 * CONFIG.num_hidden_layers
+    assert nodes(forward._run._fast or forward._run._plain) == 1 + 2 * CONFIG.num_hidden_layers
     for factor in (1.0, 0.5):
         gamma = model.bert_model.encoder.layer[1].LayerNorm.gamma
         gamma.assign(gamma * factor)
@@ -172,7 +188,7 @@ def test_layer_norm_is_one_node_for_batches_and_its_weights_may_change(dtype):
 
 @pytest.mark.skipif(not packed.can_pack("float32"), reason="TensorFlow packs no weights on this machine")
 def test_single_texts_keep_the_operations_of_layer_norm(at_once):
-    assert norms(pack(TFDPRQuestionEncoder(CONFIG))._run._fast) == 0
+    assert nodes(pack(TFDPRQuestionEncoder(CONFIG))._run._fast) == 0
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -38,7 +38,7 @@ def ours(folder: Path, **settings: Any) -> Forward:
 
 def ours_ahead(folder: Path, **settings: Any) -> Stream:
     """As `embed` does: a batch is started before the last has ended."""
-    forward = compiled(folder, **settings)
+    forward = compiled(folder, weights_stay=True, **settings)
 
     def stream(batches: list[tuple[np.ndarray, np.ndarray]]) -> Iterable[np.ndarray]:
         given = ({"input_ids": ids, "attention_mask": mask} for ids, mask in batches)
