@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
@@ -55,18 +56,18 @@ class Forward:
     def each(self, batches: Iterable[Batch]) -> Iterator[tuple[np.ndarray, ...]]:
         """Computes the outputs of each batch, in order; the next is started before the last has ended.
 
-        A processor computes two at once, so that one uses the cores while the other waits for memory.
+        A processor computes two at once, so that one uses the cores while the other waits for memory; and a
+        third is ready, so that neither waits for the caller.
         """
         with ThreadPoolExecutor(2) if self._threads else nullcontext() as pool:
-            waiting = None
+            under_way: deque[tuple[Any, tuple[int, int]]] = deque()
             for batch in batches:
                 given, shape = self._given(batch)
-                started = pool.submit(self._run, given) if pool else self._run(given)
-                if waiting is not None:
-                    yield self._fetch(*waiting)
-                waiting = started, shape
-            if waiting is not None:
-                yield self._fetch(*waiting)
+                under_way.append((pool.submit(self._run, given) if pool else self._run(given), shape))
+                if len(under_way) > (2 if pool else 1):
+                    yield self._fetch(*under_way.popleft())
+            while under_way:
+                yield self._fetch(*under_way.popleft())
 
     def _given(self, batch: Batch) -> tuple[dict[str, np.ndarray], tuple[int, int]]:
         """What the model gets, and the batch's own shape."""

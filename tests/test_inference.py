@@ -138,6 +138,15 @@ def test_two_batches_are_computed_at_once_and_come_in_order():
         np.testing.assert_array_equal(ids, expected["input_ids"])
 
 
+def test_a_third_batch_is_ready_while_two_are_computed():
+    given = (batch(rows, 4) for rows in (1, 2, 3, 4, 5))
+    forward = Forward(lambda inputs: {"x": inputs["input_ids"]}, INPUTS, ("x",), threads=True)
+    found = forward.each(given)
+    next(found)
+    assert len(next(given)["input_ids"]) == 4
+    assert len(list(found)) == 3  # 2, 3 and 5
+
+
 @pytest.mark.parametrize("threads", [False, True])
 def test_an_error_reaches_the_caller(threads):
     def run(inputs):
