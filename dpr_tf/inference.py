@@ -190,7 +190,7 @@ class _OnTensorFlow:
         if made := self._dtype == "float32" and _by_openvino(self._model):
             self._fast, self._held = made
         else:
-            with packing() as kernels:
+            with packing(self._weights_stay) as kernels:
                 self._fast = self._traced(for_batches=self._dtype == "bfloat16")
             # Nothing is packed before the first batch; and nothing at all if weights are cast or in int8.
             self._held = HeldWeights(kernels) if kernels else None
@@ -207,7 +207,7 @@ class _OnTensorFlow:
         run = tf.function(forward, input_signature=[signature], autograph=False)
         with (
             whole_norms() if self._has_nodes and for_batches else nullcontext(),
-            packing() if self._packs else nullcontext(),
+            packing(weights_stay=True) if self._packs else nullcontext(),
         ):
             run.get_concrete_function()
         return run

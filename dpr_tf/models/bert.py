@@ -170,6 +170,22 @@ class SelfAttention(keras.layers.Layer):
             scores = scores + ops.einsum("bhrd,lrd->bhlr", key * self.scale, table)
         return scores
 
+    def _projected(self, attending, tokens, places, layout):
+        """Scaled queries [B, heads, Q, head] of tokens that attend, and keys and values [B, heads, L, head].
+
+        Scaled before the product with keys: behind it, TensorFlow puts scale and mask into it, and oneDNN's
+        product with both takes up to three times as long.
+        """
+        layers = (self.query, self.key, self.value)
+        if attending is tokens and packed.joins(layers, tokens):
+            joined = packed.joined_product(layers, tokens, factors=(self.scale, 1.0, 1.0))
+            return layout.three_heads(joined, self.heads)
+        return (
+            places.heads(computed(self.query, attending) * self.scale, self.heads),
+            layout.heads(computed(self.key, tokens), self.heads),
+            layout.heads(computed(self.value, tokens), self.heads),
+        )
+
     def _attend(self, query, key, value, mask_scores, seed):
         """Context [B, heads, Q, head] and probabilities [B, heads, Q, L], after dropout as in PyTorch."""
         scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))  # [B, heads, Q, L]
@@ -230,29 +246,23 @@ class SelfAttention(keras.layers.Layer):
         if first_only:
             attending, places = layout.first(tokens), layouts.Padded(layout.texts, 1)
             mask_scores = mask_scores[:, :, :1]
-        query = computed(self.query, attending)
         absolute = self.distance_embedding is None
         one_kernel = keras.config.backend() == "jax" and seeds is None and not attentions
         if first_only and absolute and has_kernel(self.key) and has_kernel(self.value):
-            states = layout.unpack(tokens)
+            query, states = computed(self.query, attending), layout.unpack(tokens)
             context, probabilities = self._attend_first(
                 query * self.scale, states, mask_scores, seeds and seeds[0]
             )
         elif one_kernel and absolute:
+            query, probabilities = places.split(computed(self.query, attending), self.heads), None
             key, value = (
                 layout.split(computed(layer, tokens), self.heads) for layer in (self.key, self.value)
             )
-            query, probabilities = places.split(query, self.heads), None
             mask = ops.broadcast_to(mask_scores == 0.0, (layout.texts, 1, places.length, layout.length))
             context = ops.dot_product_attention(query, key, value, mask=mask, scale=self.scale)
             context = ops.reshape(context, (-1, self.config.hidden_size))
         else:
-            # Scaled before the product: behind it, TensorFlow puts scale and mask into it, and oneDNN's
-            # product with both takes up to three times as long.
-            query = places.heads(query * self.scale, self.heads)
-            key, value = (
-                layout.heads(computed(layer, tokens), self.heads) for layer in (self.key, self.value)
-            )
+            query, key, value = self._projected(attending, tokens, places, layout)
             context, probabilities = self._attend(query, key, value, mask_scores, seeds and seeds[0])
             context = places.join(context)
         rate = self.config.hidden_dropout_prob

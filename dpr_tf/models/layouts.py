@@ -71,6 +71,10 @@ class Padded:
         """[tokens, width] -> [texts, heads, length, width / heads]."""
         return ops.transpose(self.split(tokens, heads), (0, 2, 1, 3))
 
+    def three_heads(self, tokens: Any, heads: int) -> list[Any]:
+        """What `heads` gives of each third of the width of [tokens, 3 * width]."""
+        return [self.heads(third, heads) for third in ops.split(tokens, 3, axis=-1)]
+
     def join(self, context: Any) -> Any:
         """[texts, heads, length, head] -> [tokens, heads * head]."""
         width = context.shape[1] * context.shape[3]
@@ -105,6 +109,7 @@ class Unpadded:
         self._counts = counts[:, None, :, None]
         # Rows of one head's numbers: what `heads` takes, [texts, heads, length]; `join`, [tokens, heads].
         self._spread = rows * heads + each[:, None]
+        self._three = [rows * (3 * heads) + third * heads + each[:, None] for third in range(3)]
         self._joined = (places // self.length * heads + each) * self.length + places % self.length
 
     def pack(self, states: Any) -> Any:
@@ -140,6 +145,14 @@ class Unpadded:
 
         found = spread(tokens)
         found.set_shape((None, heads, None, width // heads))
+        return found
+
+    def three_heads(self, tokens: Any, heads: int) -> list[Any]:
+        """What `heads` gives of each third of the width of [tokens, 3 * width]; no third is copied first."""
+        size = tokens.shape[-1] // (3 * heads)
+        found = [_taken(tokens, rows, size) for rows in self._three]
+        for each in found:
+            each.set_shape((None, heads, None, size))
         return found
 
     def join(self, context: Any) -> Any:

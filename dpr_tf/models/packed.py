@@ -14,29 +14,34 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any
 
 import keras
 
 _kernels: ContextVar[list[Any] | None] = ContextVar("kernels", default=None)  # those packed, while it is on
+_joins: ContextVar[bool] = ContextVar("joins", default=False)
 _norms: ContextVar[bool] = ContextVar("norms", default=False)
 
 
 @contextlib.contextmanager
-def packing() -> Iterator[list[Any]]:
+def packing(weights_stay: bool = False) -> Iterator[list[Any]]:
     """While a graph is made: the blocks' products have weights that are packed at the first call.
 
+    Args:
+        weights_stay: whether nobody will change weights, so that those of several layers may be joined now.
+
     Yields:
-        The kernels these products have, in their order, as they are met.
+        The kernels these products have, in their order, as they are met; none that are joined.
     """
     kernels: list[Any] = []
-    token = _kernels.set(kernels)
+    tokens = _kernels.set(kernels), _joins.set(weights_stay)
     try:
         yield kernels
     finally:
-        _kernels.reset(token)
+        _kernels.reset(tokens[0])
+        _joins.reset(tokens[1])
 
 
 def packs(layer: Any, states: Any) -> bool:
@@ -71,6 +76,33 @@ def product(layer: keras.layers.Dense, states: Any, fused: str = "", residual: A
         return _product([*inputs, residual], "Add")
     found = _product(inputs, fused)
     return found if fused else layer.activation(found)
+
+
+def joins(layers: Sequence[Any], states: Any) -> bool:
+    """Whether `joined_product` is to compute these layers of the same states."""
+    return _joins.get() and all(packs(layer, states) for layer in layers)
+
+
+def joined_product(layers: Sequence[keras.layers.Dense], states: Any, factors: Sequence[float]) -> Any:
+    """Dense layers without activation on one matrix, in one product of weights that are joined now.
+
+    Args:
+        layers: those that `joins` says yes to.
+        states: [tokens, inputs], in the kernels' dtype.
+        factors: what each layer's output is multiplied by.
+
+    Returns:
+        [tokens, units of all], those of the first layer first.
+    """
+    import tensorflow as tf
+
+    with tf.init_scope():  # outside of the graph, and so once
+        scaled = [
+            (layer.kernel.value * factor, layer.bias.value * factor)
+            for layer, factor in zip(layers, factors, strict=True)
+        ]
+        kernel, bias = (tf.concat(weights, axis=-1) for weights in zip(*scaled, strict=True))
+    return _product([states, kernel, bias])
 
 
 @contextlib.contextmanager
@@ -119,7 +151,7 @@ def can_pack(dtype: str) -> bool:
     return bool(tf.reduce_all(found == 17.0))
 
 
-def _product(inputs: list[Any], fused: str) -> Any:
+def _product(inputs: list[Any], fused: str = "") -> Any:
     """States times kernel plus bias; then an activation, or the addition of a fourth input, fused with it."""
     from tensorflow.core.framework.attr_value_pb2 import AttrValue
 

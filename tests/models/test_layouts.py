@@ -63,6 +63,14 @@ def test_vectors_and_gradients_are_the_same(kind):
         np.testing.assert_allclose(values, sound, rtol=1e-4, atol=1e-4)
 
 
+def test_thirds_are_split_into_heads_as_each_would_be():
+    tokens = np.random.default_rng(4).normal(size=(MASK.size, 3 * 8)).astype("float32")
+    for layout in (layouts.Padded(*MASK.shape), layouts.Unpadded(MASK, 2)):
+        given = tokens if isinstance(layout, layouts.Padded) else layout.pack(tokens.reshape(*MASK.shape, -1))
+        for found, third in zip(layout.three_heads(given, 2), np.split(given, 3, axis=1), strict=True):
+            np.testing.assert_array_equal(found, layout.heads(third, 2))
+
+
 def test_padding_is_not_computed():
     model, rows = encoder(), []
     dense = model.bert_model.encoder.layer[0].intermediate
