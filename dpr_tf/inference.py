@@ -24,6 +24,7 @@ Batch = Mapping[str, np.ndarray]
 Run = Callable[[dict[str, np.ndarray]], Mapping[str, Any]]
 
 _PER_TOKEN = ("start_logits", "end_logits")  # outputs [batch, tokens]; the others begin with the batch
+_AT_ONCE = 3  # batches that a processor has under way
 _FEW = 64  # tokens of one text up to which weights that stay as they are make it faster in float32
 _TEXTS = 16  # single texts before that is prepared: it takes seconds, and the weights' memory once more
 
@@ -56,15 +57,15 @@ class Forward:
     def each(self, batches: Iterable[Batch]) -> Iterator[tuple[np.ndarray, ...]]:
         """Computes the outputs of each batch, in order; the next is started before the last has ended.
 
-        A processor computes two at once, so that one uses the cores while the other waits for memory; and a
-        third is ready, so that neither waits for the caller.
+        A processor has three under way, so that some use the cores while others wait for memory; and a fourth
+        is ready, so that none waits for the caller.
         """
-        with ThreadPoolExecutor(2) if self._threads else nullcontext() as pool:
+        with ThreadPoolExecutor(_AT_ONCE) if self._threads else nullcontext() as pool:
             under_way: deque[tuple[Any, tuple[int, int]]] = deque()
             for batch in batches:
                 given, shape = self._given(batch)
                 under_way.append((pool.submit(self._run, given) if pool else self._run(given), shape))
-                if len(under_way) > (2 if pool else 1):
+                if len(under_way) > (_AT_ONCE if pool else 1):
                     yield self._fetch(*under_way.popleft())
             while under_way:
                 yield self._fetch(*under_way.popleft())

@@ -120,11 +120,24 @@ def test_the_next_batch_is_started_before_the_last_is_fetched():
     assert list(forward.each([])) == []
 
 
+def test_three_batches_are_computed_at_once_and_come_in_order():
+    together = threading.Barrier(3, timeout=20)  # fails, if the others are not under way
+
+    def wait(inputs):
+        together.wait()
+        return {"x": inputs["input_ids"]}
+
+    forward = Forward(wait, INPUTS, ("x",), threads=True)
+    given = [batch(rows, 4) for rows in (1, 2, 3, 4, 5, 6)]
+    for expected, (ids,) in zip(given, forward.each(given), strict=True):
+        np.testing.assert_array_equal(ids, expected["input_ids"])
+
+
 @pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="batches at once are TensorFlow's")
-def test_two_batches_are_computed_at_once_and_come_in_order():
+def test_tensorflow_computes_batches_at_once():
     import tensorflow as tf
 
-    together = threading.Barrier(2, timeout=20)  # fails, if the other one is not under way
+    together = threading.Barrier(2, timeout=20)  # of TensorFlow's own threads there may be two
 
     def wait(ids):
         together.wait()
@@ -138,13 +151,13 @@ def test_two_batches_are_computed_at_once_and_come_in_order():
         np.testing.assert_array_equal(ids, expected["input_ids"])
 
 
-def test_a_third_batch_is_ready_while_two_are_computed():
-    given = (batch(rows, 4) for rows in (1, 2, 3, 4, 5))
+def test_a_fourth_batch_is_ready_while_three_are_computed():
+    given = (batch(rows, 4) for rows in (1, 2, 3, 4, 5, 6))
     forward = Forward(lambda inputs: {"x": inputs["input_ids"]}, INPUTS, ("x",), threads=True)
     found = forward.each(given)
     next(found)
-    assert len(next(given)["input_ids"]) == 4
-    assert len(list(found)) == 3  # 2, 3 and 5
+    assert len(next(given)["input_ids"]) == 5
+    assert len(list(found)) == 4  # 2, 3, 4 and 6
 
 
 @pytest.mark.parametrize("threads", [False, True])
