@@ -61,8 +61,8 @@ def embed(
 ) -> Embedded:
     """Embeds a passage collection into a folder of vectors; memory does not grow with the collection.
 
-    On x86 processors, in float32 and bfloat16, the model's weights take their memory twice: as they were
-    loaded, and in the order in which they are multiplied.
+    On processors with AVX-512, in float32 and bfloat16, the model's weights take their memory twice: as they
+    were loaded, and in the order in which they are multiplied; those of queries, keys and values three times.
 
     If the process is killed, the next run with the same arguments goes on behind the last shard that was
     written, to the same bytes. If passages were edited, added or removed, only their shards are embedded
