@@ -137,15 +137,15 @@ class _OnTensorFlow:
     def __init__(
         self, model: keras.Model, inputs: Sequence[str], single_texts: bool, weights_stay: bool
     ) -> None:
-        from dpr_tf.models.packed import can_pack
+        from dpr_tf.models.packed import can_pack, packing
 
         self._model, self._inputs, self._weights_stay = model, inputs, weights_stay
         self._dtype = getattr(model, "variable_dtype", "")
         self._has_nodes = self._dtype in ("float32", "bfloat16") and can_pack(self._dtype)
+        self._may_be_fast = self._has_nodes and (single_texts or self._dtype == "bfloat16")
         # Where bfloat16 has nodes, there is AVX-512. With AVX2, oneDNN's products of packed weights take up
         # to 1.2 times as long for batches as those that pack meanwhile.
-        self._packs = self._has_nodes and weights_stay and not single_texts and can_pack("bfloat16")
-        self._may_be_fast = self._has_nodes and (single_texts or self._dtype == "bfloat16")
+        packs = self._has_nodes and weights_stay and not self._may_be_fast and can_pack("bfloat16")
         self._single_texts = 0
         self._plain: Callable | None = None
         self._fast: Callable | None = None
@@ -155,7 +155,8 @@ class _OnTensorFlow:
         if self._may_be_fast and self._dtype == "bfloat16":
             self._make_fast()
         else:  # traces now, so that the first batch is as fast as the next
-            self._plain = self._traced()
+            with packing(weights_stay=True) if packs else nullcontext():
+                self._plain = self._traced()
 
     def __call__(self, batch: Batch) -> Mapping[str, Any]:
         with self._lock:
@@ -203,15 +204,12 @@ class _OnTensorFlow:
         import tensorflow as tf
 
         from dpr_tf.models.layouts import without_padding
-        from dpr_tf.models.packed import packing, whole_norms
+        from dpr_tf.models.packed import whole_norms
 
         signature = {name: tf.TensorSpec([None, None], tf.int32, name=name) for name in self._inputs}
         forward = without_padding()(lambda batch: self._model(batch))
         run = tf.function(forward, input_signature=[signature], autograph=False)
-        with (
-            whole_norms() if self._has_nodes and for_batches else nullcontext(),
-            packing(weights_stay=True) if self._packs else nullcontext(),
-        ):
+        with whole_norms() if self._has_nodes and for_batches else nullcontext():
             run.get_concrete_function()
         return run
 
