@@ -204,12 +204,12 @@ class _OnTensorFlow:
         import tensorflow as tf
 
         from dpr_tf.models.layouts import without_padding
-        from dpr_tf.models.packed import whole_norms
+        from dpr_tf.models.packed import for_batches as nodes_for_batches
 
         signature = {name: tf.TensorSpec([None, None], tf.int32, name=name) for name in self._inputs}
         forward = without_padding()(lambda batch: self._model(batch))
         run = tf.function(forward, input_signature=[signature], autograph=False)
-        with whole_norms() if self._has_nodes and for_batches else nullcontext():
+        with nodes_for_batches() if self._has_nodes and for_batches else nullcontext():
             run.get_concrete_function()
         return run
 

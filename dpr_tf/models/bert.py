@@ -171,28 +171,34 @@ class SelfAttention(keras.layers.Layer):
         return scores
 
     def _projected(self, attending, tokens, places, layout):
-        """Scaled queries [B, heads, Q, head] of tokens that attend, and keys and values [B, heads, L, head].
-
-        Scaled before the product with keys: behind it, TensorFlow puts scale and mask into it, and oneDNN's
-        product with both takes up to three times as long.
-        """
+        """Queries [B, heads, Q, head] of tokens that attend, and keys and values [B, heads, L, head]."""
         layers = (self.query, self.key, self.value)
         if attending is tokens and packed.joins(layers, tokens):
-            joined = packed.joined_product(layers, tokens, factors=(self.scale, 1.0, 1.0))
-            return layout.three_heads(joined, self.heads)
+            return layout.three_heads(packed.joined_product(layers, tokens), self.heads)
         return (
-            places.heads(computed(self.query, attending) * self.scale, self.heads),
-            layout.heads(computed(self.key, tokens), self.heads),
-            layout.heads(computed(self.value, tokens), self.heads),
+            places.heads(computed(self.query, attending), self.heads),
+            layout.keys(computed(self.key, tokens), self.heads),
+            layout.keys(computed(self.value, tokens), self.heads),
         )
 
     def _attend(self, query, key, value, mask_scores, seed):
         """Context [B, heads, Q, head] and probabilities [B, heads, Q, L], after dropout as in PyTorch."""
-        scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))  # [B, heads, Q, L]
+        scores = self._scores(query, key, mask_scores)  # [B, heads, Q, L]
+        probabilities = self._probabilities(scores, seed)
+        return ops.matmul(probabilities, value), probabilities
+
+    def _scores(self, query, key, mask_scores):
+        """Scaled before the product with keys, if that is not one node with scale and mask.
+
+        Behind the product, TensorFlow would make them one, which takes up to three times as long on AVX2.
+        """
+        if self.distance_embedding is None and packed.masks(self.compute_dtype):
+            return packed.masked_scores(query, key, self.scale, mask_scores)
+        query = query * self.scale
+        scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))
         if self.distance_embedding is not None:
             scores = scores + self._relative_scores(query, key)
-        probabilities = self._probabilities(scores + mask_scores, seed)
-        return ops.matmul(probabilities, value), probabilities
+        return scores + mask_scores
 
     def _probabilities(self, scores, seed):
         # Over a single token the softmax is one, and Keras warns of it.
@@ -205,7 +211,7 @@ class SelfAttention(keras.layers.Layer):
         A score q (K x + k) is (q K) x + q k, and the mean of values V x + v is V times the mean of x, and v.
 
         Args:
-            query: float [B, hidden], scaled.
+            query: float [B, hidden].
             states: float [B, L, hidden].
             mask_scores: float [B, 1, 1, L].
             seed: a dropout seed or None.
@@ -216,7 +222,8 @@ class SelfAttention(keras.layers.Layer):
         width = self.config.hidden_size
         own = np.repeat(np.eye(self.heads, dtype=np.float32), self.head_size, axis=1)  # [heads, hidden]
         own = ops.cast(own, query.dtype)
-        query = ops.reshape(ops.expand_dims(query, 1) * own, (-1, width))  # of each head, zeros elsewhere
+        query = ops.expand_dims(query * self.scale, 1) * own  # of each head, zeros elsewhere
+        query = ops.reshape(query, (-1, width))
         turned = ops.reshape(ops.matmul(query, ops.transpose(self.key.kernel)), (-1, self.heads, width))
         constant = ops.reshape(ops.sum(query * self.key.bias, axis=-1), (-1, self.heads, 1))
         scores = ops.matmul(turned, ops.transpose(states, (0, 2, 1))) + constant + mask_scores[:, 0]
@@ -250,9 +257,7 @@ class SelfAttention(keras.layers.Layer):
         one_kernel = keras.config.backend() == "jax" and seeds is None and not attentions
         if first_only and absolute and has_kernel(self.key) and has_kernel(self.value):
             query, states = computed(self.query, attending), layout.unpack(tokens)
-            context, probabilities = self._attend_first(
-                query * self.scale, states, mask_scores, seeds and seeds[0]
-            )
+            context, probabilities = self._attend_first(query, states, mask_scores, seeds and seeds[0])
         elif one_kernel and absolute:
             query, probabilities = places.split(computed(self.query, attending), self.heads), None
             key, value = (
@@ -416,7 +421,11 @@ class Bert(keras.layers.Layer):
         mask_scores = (1.0 - mask) * lowest(self.compute_dtype)
         layout = layouts.Padded(*ops.shape(states)[:2])
         if first_only:
-            layout = layouts.for_vectors(attention_mask, self.config.num_attention_heads)
+            # Softmax of whole vectors of AVX-512; but there are no distances beyond the longest text.
+            rounds_up = packed.masks(self.compute_dtype) and self.config.position_embedding_type == "absolute"
+            multiple = 16 if rounds_up else 1
+            layout = layouts.for_vectors(attention_mask, self.config.num_attention_heads, multiple)
+            mask_scores = layout.of_keys(mask_scores)
         return self.encoder(
             states,
             mask_scores,

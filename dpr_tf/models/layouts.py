@@ -6,6 +6,7 @@ All but attention computes each token by itself, so that padding need not be com
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any
@@ -29,15 +30,16 @@ def without_padding() -> Iterator[None]:
         _leaves_out.reset(token)
 
 
-def for_vectors(mask: Any, heads: int) -> Padded | Unpadded:
+def for_vectors(mask: Any, heads: int, multiple: int = 1) -> Padded | Unpadded:
     """The layout of texts of which only the first token's state is wanted.
 
     Args:
         mask: number or bool [texts, length], 0 for padding; or [texts, length, length].
         heads: how many heads attention has.
+        multiple: what the number of a text's keys may be rounded up to.
     """
     if _leaves_out.get() and len(mask.shape) == 2:
-        return Unpadded(mask, heads)
+        return Unpadded(mask, heads, multiple)
     return Padded(*ops.shape(mask)[:2])
 
 
@@ -50,6 +52,10 @@ class Padded:
 
     def __init__(self, texts: Any, length: Any):
         self.texts, self.length = texts, length
+
+    def of_keys(self, mask_scores: Any) -> Any:
+        """What is added to scores, with one for each that `keys` gives: as it is."""
+        return mask_scores
 
     def pack(self, states: Any) -> Any:
         """[texts, length, width] -> [tokens, width]."""
@@ -71,6 +77,8 @@ class Padded:
         """[tokens, width] -> [texts, heads, length, width / heads]."""
         return ops.transpose(self.split(tokens, heads), (0, 2, 1, 3))
 
+    keys = heads
+
     def three_heads(self, tokens: Any, heads: int) -> list[Any]:
         """What `heads` gives of each third of the width of [tokens, 3 * width]."""
         return [self.heads(third, heads) for third in ops.split(tokens, 3, axis=-1)]
@@ -84,16 +92,17 @@ class Padded:
 class Unpadded:
     """Tokens that count, one text after the other; on TensorFlow.
 
-    What `unpack` and `heads` have in the places of padding is another token's, and finite: nothing attends
-    to it, and `join` leaves out what it found. A text whose first token does not count keeps all its places,
-    since that token may attend to all of them.
+    What `unpack`, `heads` and `keys` have in the places of padding is another token's, and finite: nothing
+    attends to it, and `join` leaves out what it found. A text whose first token does not count keeps all its
+    places, since that token may attend to all of them.
 
     Args:
         mask: number or bool [texts, length], 0 for padding.
         heads: how many heads attention has.
+        multiple: what the number of a text's keys is rounded up to, by more padding.
     """
 
-    def __init__(self, mask: Any, heads: int):
+    def __init__(self, mask: Any, heads: int, multiple: int = 1):
         import tensorflow as tf
 
         self.texts, self.length = tf.unstack(tf.shape(mask))
@@ -103,14 +112,26 @@ class Unpadded:
         places = tf.cast(tf.where(flat), tf.int32)  # [tokens, 1]
         rows = tf.cumsum(tf.cast(flat, tf.int32)) - 1  # padding: the last that counts
         rows = tf.reshape(rows, (self.texts, 1, self.length))
+        self._more = -self.length % multiple
+        key_rows = tf.pad(rows, [[0, 0], [0, 0], [0, self._more]])
         each = tf.range(heads)
         self._places = places[:, 0]
-        self._rows = rows[:, 0]
+        self._rows = key_rows[:, 0]
         self._counts = counts[:, None, :, None]
-        # Rows of one head's numbers: what `heads` takes, [texts, heads, length]; `join`, [tokens, heads].
-        self._spread = rows * heads + each[:, None]
-        self._three = [rows * (3 * heads) + third * heads + each[:, None] for third in range(3)]
+        # Rows of one head's numbers: what `heads` takes, [texts, heads, length], and `keys`; `join`, [tokens,
+        # heads].
+        self._spread, self._spread_keys = (found * heads + each[:, None] for found in (rows, key_rows))
+        self._three = [
+            found * (3 * heads) + third * heads + each[:, None]
+            for third, found in enumerate((rows, key_rows, key_rows))
+        ]
         self._joined = (places // self.length * heads + each) * self.length + places % self.length
+
+    def of_keys(self, mask_scores: Any) -> Any:
+        """[texts, 1, 1, length] -> [texts, 1, 1, keys]: even where all is masked, nobody attends to more."""
+        import tensorflow as tf
+
+        return tf.pad(mask_scores, [[0, 0]] * 3 + [[0, self._more]], constant_values=-math.inf)
 
     def pack(self, states: Any) -> Any:
         """[texts, length, width] -> [tokens, width]."""
@@ -121,17 +142,25 @@ class Unpadded:
         return _taken(tokens, self._rows[:, 0], tokens.shape[-1])
 
     def unpack(self, tokens: Any) -> Any:
-        """[tokens, width] -> [texts, length, width]."""
+        """[tokens, width] -> [texts, keys, width]."""
         import tensorflow as tf
 
         @tf.custom_gradient
         def spread(tokens):
-            return _taken(tokens, self._rows, tokens.shape[-1]), self.pack
+            found = _taken(tokens, self._rows, tokens.shape[-1])
+            return found, lambda upstream: self.pack(upstream[:, : self.length])
 
         return spread(tokens)
 
     def heads(self, tokens: Any, heads: int) -> Any:
         """[tokens, width] -> [texts, heads, length, width / heads]."""
+        return self._heads(tokens, heads, self._spread)
+
+    def keys(self, tokens: Any, heads: int) -> Any:
+        """[tokens, width] -> [texts, heads, keys, width / heads]."""
+        return self._heads(tokens, heads, self._spread_keys)
+
+    def _heads(self, tokens, heads, rows):
         import tensorflow as tf
 
         width = tokens.shape[-1]
@@ -139,8 +168,8 @@ class Unpadded:
         @tf.custom_gradient
         def spread(tokens):
             # In the places of padding the gradient is zero.
-            return _taken(tokens, self._spread, width // heads), lambda upstream: tf.reshape(
-                _taken(upstream, self._joined, width // heads), (-1, width)
+            return _taken(tokens, rows, width // heads), lambda upstream: tf.reshape(
+                _taken(upstream[:, :, : self.length], self._joined, width // heads), (-1, width)
             )
 
         found = spread(tokens)
@@ -148,7 +177,7 @@ class Unpadded:
         return found
 
     def three_heads(self, tokens: Any, heads: int) -> list[Any]:
-        """What `heads` gives of each third of the width of [tokens, 3 * width]; no third is copied first."""
+        """`heads` of the first third of [tokens, 3 * width], `keys` of the others; no third is copied."""
         size = tokens.shape[-1] // (3 * heads)
         found = [_taken(tokens, rows, size) for rows in self._three]
         for each in found:

@@ -6,7 +6,7 @@ constants. Those of a Keras model are variables, packed in each call or not at a
 TensorFlow makes them, but for the word that their weight stays as it is. Who runs such a graph has to see
 that it does: `models.held` tells.
 
-LayerNorm in one pass over memory, with weights that may change.
+For batches, LayerNorm in one pass over memory, and attention's scores, scaled and masked in their product.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -22,7 +22,7 @@ import keras
 
 _kernels: ContextVar[list[Any] | None] = ContextVar("kernels", default=None)  # those packed, while it is on
 _joins: ContextVar[bool] = ContextVar("joins", default=False)
-_norms: ContextVar[bool] = ContextVar("norms", default=False)
+_batches: ContextVar[bool] = ContextVar("batches", default=False)
 
 
 @contextlib.contextmanager
@@ -72,6 +72,8 @@ def product(layer: keras.layers.Dense, states: Any, fused: str = "", residual: A
     assert kernels is not None
     kernels.append(layer.kernel.value)
     inputs = [states, layer.kernel.value, layer.bias.value]
+    if residual is not None and _batches.get():  # by itself, in place, it takes half as long as within
+        return _product(inputs) + residual
     if residual is not None:
         return _product([*inputs, residual], "Add")
     found = _product(inputs, fused)
@@ -83,13 +85,12 @@ def joins(layers: Sequence[Any], states: Any) -> bool:
     return _joins.get() and all(packs(layer, states) for layer in layers)
 
 
-def joined_product(layers: Sequence[keras.layers.Dense], states: Any, factors: Sequence[float]) -> Any:
+def joined_product(layers: Sequence[keras.layers.Dense], states: Any) -> Any:
     """Dense layers without activation on one matrix, in one product of weights that are joined now.
 
     Args:
         layers: those that `joins` says yes to.
         states: [tokens, inputs], in the kernels' dtype.
-        factors: what each layer's output is multiplied by.
 
     Returns:
         [tokens, units of all], those of the first layer first.
@@ -97,27 +98,24 @@ def joined_product(layers: Sequence[keras.layers.Dense], states: Any, factors: S
     import tensorflow as tf
 
     with tf.init_scope():  # outside of the graph, and so once
-        scaled = [
-            (layer.kernel.value * factor, layer.bias.value * factor)
-            for layer, factor in zip(layers, factors, strict=True)
-        ]
-        kernel, bias = (tf.concat(weights, axis=-1) for weights in zip(*scaled, strict=True))
+        kernel = tf.concat([layer.kernel.value for layer in layers], axis=-1)
+        bias = tf.concat([layer.bias.value for layer in layers], axis=-1)
     return _product([states, kernel, bias])
 
 
 @contextlib.contextmanager
-def whole_norms() -> Iterator[None]:
-    """While a graph is made: LayerNorm is one node. With few tokens that takes longer than its operations."""
-    token = _norms.set(True)
+def for_batches() -> Iterator[None]:
+    """While a graph is made: what is faster with many tokens, and slower with few, is computed so."""
+    token = _batches.set(True)
     try:
         yield
     finally:
-        _norms.reset(token)
+        _batches.reset(token)
 
 
 def normalises(layer: keras.layers.LayerNormalization, states: Any) -> bool:
     """Whether LayerNorm of these states is to be `normalised`, which casts nothing."""
-    return _norms.get() and layer.variable_dtype == keras.backend.standardize_dtype(states.dtype)
+    return _batches.get() and layer.variable_dtype == keras.backend.standardize_dtype(states.dtype)
 
 
 def normalised(layer: keras.layers.LayerNormalization, states: Any) -> Any:
@@ -126,6 +124,37 @@ def normalised(layer: keras.layers.LayerNormalization, states: Any) -> Any:
 
     inputs = [states, layer.gamma.value, layer.beta.value]
     return _on_states("_MklLayerNorm", inputs, states.shape, epsilon=AttrValue(f=layer.epsilon))
+
+
+def masks(dtype: str) -> bool:
+    """Whether `masked_scores` is to compute attention's scores; on AVX2 it would take longer."""
+    return _batches.get() and dtype in ("float32", "bfloat16") and _can_mask()
+
+
+def masked_scores(query: Any, key: Any, scale: float, mask: Any) -> Any:
+    """Attention's scores, scaled, and the mask added, in one node.
+
+    Args:
+        query: [texts, heads, queries, head].
+        key: [texts, heads, keys, head].
+        scale: what products are multiplied by.
+        mask: [texts, 1, 1 or queries, keys].
+
+    Returns:
+        [texts, heads, queries, keys].
+    """
+    import tensorflow as tf
+    from tensorflow.core.framework.attr_value_pb2 import AttrValue
+
+    return _on_states(
+        "_MklFusedBatchMatMulV2",
+        [query, key, tf.constant(scale, query.dtype), mask],
+        [*query.shape[:3], key.shape[2]],
+        num_args=AttrValue(i=2),
+        fused_ops=AttrValue(list=AttrValue.ListValue(s=[b"Mul", b"Add"])),
+        adj_x=AttrValue(b=False),
+        adj_y=AttrValue(b=True),
+    )
 
 
 @functools.lru_cache
@@ -143,12 +172,27 @@ def can_pack(dtype: str) -> bool:
     supported = getattr(_pywrap_utils, "IsDataTypeSupportedByOneDNNOnThisCPU", lambda dtype: False)
     if tf.config.list_physical_devices("GPU") or not supported(tf.as_dtype(dtype)):
         return False
-    ones = tf.ones((16, 16), dtype)
-    try:
-        found = tf.function(lambda: _product([ones, ones, ones[0]], "GeluExact"), autograph=False)()
-    except (tf.errors.OpError, ValueError):  # no such node, or no kernel for it
-        return False
-    return bool(tf.reduce_all(found == 17.0))
+    return _gives(17.0, lambda ones: _product([ones, ones, ones[0]], "GeluExact"), (16, 16), dtype)
+
+
+@functools.lru_cache
+def _can_mask() -> bool:
+    """Whether TensorFlow has the node of `masked_scores`, and the processor AVX-512, as for bfloat16."""
+    return can_pack("bfloat16") and _gives(
+        9.0, lambda ones: masked_scores(ones, ones, 0.5, ones[:, :1, :1]), (2, 2, 16, 16), "float32"
+    )
+
+
+def _gives(number: float, function: Callable[[Any], Any], shape: tuple[int, ...], dtype: str) -> bool:
+    """Whether TensorFlow has the nodes of a function, and of ones it gives this number; in a graph apart."""
+    import tensorflow as tf
+
+    with tf.init_scope():
+        try:
+            found = tf.function(function, autograph=False)(tf.ones(shape, dtype))
+        except (tf.errors.OpError, ValueError):  # no such node, or no kernel for it
+            return False
+        return bool(tf.reduce_all(found == number))
 
 
 def _product(inputs: list[Any], fused: str = "") -> Any:

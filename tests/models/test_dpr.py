@@ -177,14 +177,14 @@ def test_products_are_of_matrices_and_go_straight_into_their_biases(model):
         (*_, use) = bias.outputs[0].consumers()
         assert bias.type == "BiasAdd"
         uses = {
-            "output": "AddV2",
-            "intermediate": "Mul",
-            "query": "Mul",
-            "key": "Reshape",
-            "value": "Reshape",
+            "output": ["AddV2"],
+            "intermediate": ["Mul"],
+            "query": ["Reshape", "Mul"],  # the last block of encoders has one query a text, scaled at once
+            "key": ["Reshape"],
+            "value": ["Reshape"],
         }
         (wanted,) = (use for layer, use in uses.items() if f"/{layer}" in product.name)
-        assert use.type == wanted, product.name
+        assert use.type in wanted, product.name
 
 
 def test_return_dict(model, ids):

@@ -65,10 +65,26 @@ def test_vectors_and_gradients_are_the_same(kind):
 
 def test_thirds_are_split_into_heads_as_each_would_be():
     tokens = np.random.default_rng(4).normal(size=(MASK.size, 3 * 8)).astype("float32")
-    for layout in (layouts.Padded(*MASK.shape), layouts.Unpadded(MASK, 2)):
+    for layout in (layouts.Padded(*MASK.shape), layouts.Unpadded(MASK, 2, multiple=4)):
         given = tokens if isinstance(layout, layouts.Padded) else layout.pack(tokens.reshape(*MASK.shape, -1))
-        for found, third in zip(layout.three_heads(given, 2), np.split(given, 3, axis=1), strict=True):
-            np.testing.assert_array_equal(found, layout.heads(third, 2))
+        thirds = np.split(given, 3, axis=1)
+        expected = layout.heads(thirds[0], 2), layout.keys(thirds[1], 2), layout.keys(thirds[2], 2)
+        for found, sound in zip(layout.three_heads(given, 2), expected, strict=True):
+            np.testing.assert_array_equal(found, sound)
+
+
+@pytest.mark.parametrize("multiple", [1, 4, 6])
+def test_more_keys_change_nothing(multiple, monkeypatch):
+    model = encoder()
+    expected = vectors_and_gradients(model)
+    monkeypatch.setattr(
+        layouts, "for_vectors", lambda mask, heads, _: layouts.Unpadded(mask, heads, multiple)
+    )
+    for values, sound in zip(vectors_and_gradients(model), expected, strict=True):
+        np.testing.assert_allclose(values, sound, rtol=1e-4, atol=1e-4)
+    layout, tokens = layouts.Unpadded(MASK, 2, multiple), np.ones((MASK.size, 3 * 8), "float32")
+    keys = -(-MASK.shape[1] // multiple) * multiple
+    assert [each.shape[2] for each in layout.three_heads(tokens, 2)] == [MASK.shape[1], keys, keys]
 
 
 def test_padding_is_not_computed():

@@ -1,5 +1,6 @@
 """Products with packed weights: equal to the layers they stand for, and never those of other weights."""
 
+import contextlib
 import functools
 import sys
 
@@ -11,7 +12,7 @@ import tensorflow as tf
 import dpr_tf.inference
 from dpr_tf import DPRConfig, OpenVINOEncoder, TFDPRQuestionEncoder, TFDPRReader
 from dpr_tf.inference import compile_forward
-from dpr_tf.models import packed
+from dpr_tf.models import bert, packed
 from dpr_tf.models.activations import FUNCTIONS
 from dpr_tf.models.held import HeldWeights
 from dpr_tf.models.int8 import check_int8, to_int8
@@ -60,11 +61,11 @@ def states(dtype, *shape):
     return tf.cast(np.random.default_rng(0).normal(size=shape), dtype)
 
 
-def run_packed(function, *values, weights_stay=False):
+def run_packed(function, *values, weights_stay=False, batches=False):
     """What a function gives in a graph of packed products, and how many products are."""
 
     def traced(*given):
-        with packed.packing(weights_stay):
+        with packed.packing(weights_stay), packed.for_batches() if batches else contextlib.nullcontext():
             return function(*given)
 
     run = tf.function(traced, autograph=False)
@@ -84,11 +85,12 @@ def test_a_product_is_that_of_its_layer(dtype, rows):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_a_residual_is_added_and_stays_what_it_was(dtype):
+@pytest.mark.parametrize("batches", [True, False])
+def test_a_residual_is_added_and_stays_what_it_was(batches, dtype):
     plain = layer(dtype)
     given, residual = states(dtype, 14, 32), states(dtype, 14, 48)
     (found, after), _ = run_packed(
-        lambda x, r: (packed.product(plain, x, residual=r), tf.identity(r)), given, residual
+        lambda x, r: (packed.product(plain, x, residual=r), tf.identity(r)), given, residual, batches=batches
     )
     assert_close(found, plain(given) + residual, dtype)
     assert_close(after, residual, dtype, factor=0.0)
@@ -102,11 +104,10 @@ def test_layers_are_joined_in_one_product_where_weights_stay(dtype):
     def joined(x):
         assert packed.joins(layers, x)
         assert not packed.joins([*layers, keras.layers.LayerNormalization()], x)
-        return packed.joined_product(layers, x, factors=(0.5, 1.0, 2.0))
+        return packed.joined_product(layers, x)
 
     found, products = run_packed(joined, given, weights_stay=True)
-    expected = [factor * each(given) for each, factor in zip(layers, (0.5, 1.0, 2.0), strict=True)]
-    assert_close(found, tf.concat(expected, axis=1), dtype)
+    assert_close(found, tf.concat([each(given) for each in layers], axis=1), dtype)
     assert products == 1
     run_packed(lambda x: pytest.fail("joined") if packed.joins(layers, x) else x, given)
 
@@ -118,6 +119,40 @@ def test_normalised_is_layer_norm(dtype):
     given = states(dtype, 14, 32) * 3.0 + 1.0
     found, _ = run_packed(lambda x: packed.normalised(norm, x), given)
     assert_close(found, norm(given), dtype, factor=0.2)
+
+
+@pytest.mark.skipif(not packed.can_pack("bfloat16"), reason="on AVX-512, scores are masked in their product")
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_masked_scores_are_those_of_their_operations(dtype):
+    query, key = states(dtype, 2, 3, 5, 8), states(dtype, 2, 3, 7, 8)
+    lowest = bert.lowest(dtype)
+    mask = np.zeros((2, 1, 1, 7))
+    mask[0, ..., 5], mask[0, ..., 6], mask[1] = lowest, -np.inf, lowest
+    mask = tf.cast(mask, dtype)
+    found, _ = run_packed(functools.partial(packed.masked_scores, scale=0.3, mask=mask), query, key)
+    expected = tf.matmul(query * tf.cast(0.3, dtype), key, transpose_b=True) + mask
+    assert_close(found, expected, dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("cls", [TFDPRQuestionEncoder, TFDPRReader])
+@pytest.mark.parametrize("kind", ["absolute", "relative_key_query"])
+def test_batches_equal_the_model_whatever_is_masked(cls, kind, dtype):
+    settings = {**CONFIG.to_dict(), "position_embedding_type": kind, "max_position_embeddings": 5}
+    model = cls(DPRConfig(**settings), dtype=dtype)
+    given = batch(texts=5, tokens=5)
+    given["attention_mask"][1, 3:] = 0
+    given["attention_mask"][2, 1:3] = 0
+    given["attention_mask"][3] = 0
+    given["attention_mask"][4, :2] = 0
+    expected = model(given)
+    forward = compile_forward(model, INPUTS, tuple(expected.keys()))
+    for values, sound in zip(forward(given), expected.values(), strict=True):
+        assert_close(values, sound, dtype)
+    masked = packed.can_pack("bfloat16") and kind == "absolute"
+    blocks = CONFIG.num_hidden_layers - (cls is TFDPRQuestionEncoder)  # the last has other scores
+    run = forward._run._fast or forward._run._plain
+    assert nodes(run, "_MklFusedBatchMatMulV2") == (blocks if masked else 0)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -213,8 +248,9 @@ def test_layer_norm_is_one_node_for_batches_and_its_weights_may_change(dtype):
 
 
 @pytest.mark.skipif(not packed.can_pack("float32"), reason="TensorFlow packs no weights on this machine")
-def test_single_texts_keep_the_operations_of_layer_norm(at_once):
-    assert nodes(pack(TFDPRQuestionEncoder(CONFIG))._run._fast) == 0
+@pytest.mark.parametrize("kind", ["_MklLayerNorm", "_MklFusedBatchMatMulV2"])
+def test_single_texts_keep_what_is_faster_with_few_tokens(kind, at_once):
+    assert nodes(pack(TFDPRQuestionEncoder(CONFIG))._run._fast, kind) == 0
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
