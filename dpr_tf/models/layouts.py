@@ -118,7 +118,7 @@ class Unpadded:
         self._places = places[:, 0]
         self._rows = key_rows[:, 0]
         self._counts = counts[:, None, :, None]
-        # Rows of one head's numbers: what `heads` takes, [texts, heads, length], and `keys`; `join`, [tokens,
+        # Rows of one head's numbers: what `heads` and `keys` take, [texts, heads, places]; `join`, [tokens,
         # heads].
         self._spread, self._spread_keys = (found * heads + each[:, None] for found in (rows, key_rows))
         self._three = [
