@@ -203,13 +203,13 @@ class _OnTensorFlow:
     def _traced(self, for_batches: bool = True) -> Callable:
         import tensorflow as tf
 
+        from dpr_tf.models import packed
         from dpr_tf.models.layouts import without_padding
-        from dpr_tf.models.packed import for_batches as nodes_for_batches
 
         signature = {name: tf.TensorSpec([None, None], tf.int32, name=name) for name in self._inputs}
         forward = without_padding()(lambda batch: self._model(batch))
         run = tf.function(forward, input_signature=[signature], autograph=False)
-        with nodes_for_batches() if self._has_nodes and for_batches else nullcontext():
+        with packed.for_batches() if self._has_nodes and for_batches else nullcontext():
             run.get_concrete_function()
         return run
 

@@ -239,7 +239,7 @@ class SelfAttention(keras.layers.Layer):
         Args:
             tokens: float [tokens, hidden], the states of all texts' tokens.
             mask_scores: float [B, 1, 1 or L, L], added to the scores: 0 to attend, the lowest float to
-                ignore.
+                ignore. Where the layout has more keys than L, one for each of them.
             seeds: two dropout seeds (probabilities, output), or None for no dropout.
             layout: where the tokens lie.
             first_only: whether only the first token of each text attends, to all tokens.
